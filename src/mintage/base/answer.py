@@ -1,0 +1,103 @@
+"""The canonical answer, whole or as a stream of events.
+
+A stream is: AnswerStarted, then deltas in order, then one ChoiceFinished per choice, then one UsageReported. A
+failure is a raised MintageError, never an event: an answer that stops without UsageReported was cut.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from mintage.base.request import Part
+from mintage.base.usage import Usage
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
+    """token as text; raw is its bytes where they are not whole UTF-8; top holds alternatives, likeliest first."""
+
+    token: str
+    logprob: float
+    raw: bytes | None = None
+    top: tuple[TokenLogprob, ...] = ()
+
+
+class AnswerStarted(msgspec.Struct, frozen=True, tag="started", kw_only=True):
+    model: str
+    upstream_id: str = ""  # the provider's own request id, kept for reconciliation
+    fingerprint: str = ""
+
+
+class TextDelta(msgspec.Struct, frozen=True, tag="text"):
+    text: str
+    choice: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning"):
+    text: str
+    choice: int = 0
+    signature: str = ""
+
+
+class RefusalDelta(msgspec.Struct, frozen=True, tag="refusal"):
+    text: str
+    choice: int = 0
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call", kw_only=True):
+    """index counts the calls of one choice. id and name come with the first delta of a call, never again."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    choice: int = 0
+
+
+class AudioDelta(msgspec.Struct, frozen=True, tag="audio", kw_only=True):
+    data: bytes
+    choice: int = 0
+
+
+class ChoiceFinished(msgspec.Struct, frozen=True, tag="finished"):
+    reason: FinishReason
+    choice: int = 0
+    stop_sequence: str | None = None
+
+
+class UsageReported(msgspec.Struct, frozen=True, tag="usage", kw_only=True):
+    """estimated: counted by us because the answer was cut before the engine reported."""
+
+    usage: Usage
+    engine_ms: float = 0.0  # time the engine worked on it, for own-compute cost
+    estimated: bool = False
+
+
+Event = (
+    AnswerStarted
+    | TextDelta
+    | ReasoningDelta
+    | RefusalDelta
+    | ToolCallDelta
+    | AudioDelta
+    | ChoiceFinished
+    | UsageReported
+)
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    parts: tuple[Part, ...]
+    finish_reason: FinishReason
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    model: str
+    choices: tuple[Choice, ...]
+    usage: Usage
+    upstream_id: str = ""
+    fingerprint: str = ""

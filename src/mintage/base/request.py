@@ -1,0 +1,140 @@
+"""The canonical request: what every dialect is decoded into and every engine reads.
+
+Rich enough to lose nothing that two protocols can both carry: tools, images, audio, JSON schema, reasoning,
+log-probabilities, several choices.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Role = Literal["system", "user", "assistant", "tool"]
+Operation = Literal["chat", "completion", "embedding", "speech", "transcription", "moderation", "image"]
+
+
+class Text(msgspec.Struct, frozen=True, tag="text"):
+    text: str
+
+
+class Image(msgspec.Struct, frozen=True, tag="image", kw_only=True):
+    """Exactly one of url and data is set."""
+
+    url: str | None = None
+    data: bytes | None = None
+    media_type: str = ""
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class Audio(msgspec.Struct, frozen=True, tag="audio", kw_only=True):
+    data: bytes
+    format: str
+
+
+class Document(msgspec.Struct, frozen=True, tag="document", kw_only=True):
+    """A file given as context: bytes, or the id of one stored earlier."""
+
+    data: bytes | None = None
+    file_id: str | None = None
+    media_type: str = ""
+    name: str = ""
+
+
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call", kw_only=True):
+    """arguments is the JSON text exactly as the model wrote it, valid or not."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolResult(msgspec.Struct, frozen=True, tag="tool_result", kw_only=True):
+    call_id: str
+    content: str
+    is_error: bool = False
+
+
+class Reasoning(msgspec.Struct, frozen=True, tag="reasoning", kw_only=True):
+    """Reasoning text, with the provider's signature when it must be sent back unchanged."""
+
+    text: str
+    signature: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
+    text: str
+
+
+Part = Text | Image | Audio | Document | ToolCall | ToolResult | Reasoning | Refusal
+
+
+class Message(msgspec.Struct, frozen=True):
+    role: Role
+    parts: tuple[Part, ...]
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """A function that the model may call; parameters is a JSON Schema object."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, object] = msgspec.field(default_factory=dict)
+    strict: bool | None = None
+
+
+class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
+    mode: Literal["auto", "none", "required", "function"] = "auto"
+    name: str | None = None  # with mode "function"
+
+
+class OutputFormat(msgspec.Struct, frozen=True, kw_only=True):
+    kind: Literal["text", "json_object", "json_schema"] = "text"
+    name: str = ""
+    schema: dict[str, object] | None = None
+    strict: bool | None = None
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """None means: the engine's default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One request as asked, without identity: who asks is the gateway's business."""
+
+    operation: Operation
+    model: str
+    messages: tuple[Message, ...] = ()
+    prompts: tuple[str, ...] = ()  # operation "completion": one answer per prompt and n
+    suffix: str | None = None
+    echo: bool = False
+    sampling: Sampling = Sampling()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool | None = None
+    output: OutputFormat = OutputFormat()
+    reasoning_effort: str | None = None
+    max_output_tokens: int | None = None  # reasoning included
+    n: int = 1
+    stop: tuple[str, ...] = ()
+    logprobs: bool = False
+    top_logprobs: int = 0
+    stream: bool = False
+    include_usage: bool = False  # the client wants a usage event in its stream
+    end_user: str | None = None
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""What people type: `mintage ...`. No business rule lives here."""
