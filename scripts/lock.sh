@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Resolve what pyproject.toml asks for into hashed, universal lock files. torch never enters them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+compile() { uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url "$@"; }
+compile pyproject.toml --group build -o requirements/core.lock
+compile pyproject.toml --group build --all-extras --group test --group check --group docs -c requirements/core.lock -o requirements/dev.lock
+if grep -q '^torch==' requirements/*.lock; then echo "torch must stay out of the locks" >&2; exit 1; fi
