@@ -25,9 +25,7 @@ EXACT: Final = Context(prec=60)
 
 #: ISO 4217 minor-unit exponents that differ from 2.
 _EXPONENTS: Final[dict[str, int]] = {
-    **dict.fromkeys(
-        "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0
-    ),
+    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
     **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
     **dict.fromkeys("CLF UYW".split(), 4),
 }
@@ -64,7 +62,9 @@ def parse_decimal(text: str | int | Decimal, *, places: int = RATE_PLACES, param
     """An exact, finite Decimal of at most `places` fractional digits. Floats are refused: they are already wrong."""
     if isinstance(text, bool) or not isinstance(text, (str, int, Decimal)):
         raise MintageError(
-            "invalid_request", f"A {type(text).__name__} is not an exact number.", "Write it as a string: \"0.15\".",
+            "invalid_request",
+            f"A {type(text).__name__} is not an exact number.",
+            'Write it as a string: "0.15".',
             param=param,
         )
     try:
@@ -78,8 +78,10 @@ def parse_decimal(text: str | int | Decimal, *, places: int = RATE_PLACES, param
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -places and EXACT.quantize(value, Decimal(1).scaleb(-places)) != value:
         raise MintageError(
-            "invalid_request", f"{str(text)[:40]} has more than {places} decimal places.",
-            f"Round it to {places} places.", param=param,
+            "invalid_request",
+            f"{str(text)[:40]} has more than {places} decimal places.",
+            f"Round it to {places} places.",
+            param=param,
         )
     return value
 
@@ -131,7 +133,8 @@ class Money(msgspec.Struct, frozen=True, order=True):
 
     def rounded(self) -> Decimal:
         """Half up, away from zero, to the currency's own exponent: what an invoice line shows."""
-        return EXACT.quantize(self.units, Decimal(1).scaleb(-currency_exponent(self.currency)), ROUND_HALF_UP)
+        exponent = Decimal(1).scaleb(-currency_exponent(self.currency))
+        return self.units.quantize(exponent, ROUND_HALF_UP, context=EXACT)
 
     def __str__(self) -> str:
         whole = format(self.units.normalize(EXACT), "f")
