@@ -1,0 +1,10 @@
+"""The books of record: commit log, double-entry ledger, event lake, database and migrations.
+
+In: holds, settlements, top-ups. Out: balances, receipts, journals, usage per price, profit and loss.
+The log is the one source; the ledger and the lake derive from it by watermark and can be rebuilt.
+Start with log.py (what is promised durable), then ledger.py (what it means), then lake.py (what it shows).
+"""
+
+from mintage.books.database import BigKey, Database, metadata
+
+__all__ = ["BigKey", "Database", "metadata"]
