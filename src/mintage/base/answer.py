@@ -101,3 +101,4 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     upstream_id: str = ""
     fingerprint: str = ""
+    estimated: bool = False  # usage was counted by us: the engine reported none, or none that can be true

@@ -24,7 +24,7 @@ class Image(msgspec.Struct, frozen=True, tag="image", kw_only=True):
     url: str | None = None
     data: bytes | None = None
     media_type: str = ""
-    detail: Literal["auto", "low", "high"] = "auto"
+    detail: Literal["auto", "low", "high", "original"] = "auto"
 
 
 class Audio(msgspec.Struct, frozen=True, tag="audio", kw_only=True):
@@ -96,6 +96,7 @@ class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
 class OutputFormat(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["text", "json_object", "json_schema"] = "text"
     name: str = ""
+    description: str = ""  # what the schema is for, told to the model
     schema: dict[str, object] | None = None
     strict: bool | None = None
 
