@@ -1,0 +1,174 @@
+"""A plan: what is sold at which price, as data. Written in TOML or JSON, checked whole when it is loaded.
+
+Prices are rated request by request (hold and settle). Fees and minimums belong to the period. No number in a plan
+is negative and none passes through a float.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from msgspec import Meta
+
+from mintage.base import METERS, check_currency
+from mintage.pricing.policies import Policies
+from mintage.pricing.rates import TIME_WORDS, Rate
+
+Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+ModelPattern = Annotated[str, Meta(min_length=1, max_length=200)]
+Label = Annotated[str, Meta(min_length=1, max_length=200)]
+Conditions = Annotated[dict[Slug, Label], Meta(max_length=16)]
+Moment = Annotated[datetime, Meta(tz=True)]
+ClockTime = Annotated[time, Meta(tz=False)]
+Days = Annotated[int, Meta(ge=1, le=3660)]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Funding = Literal["prepaid", "promo", "postpaid"]
+Period = Literal["week", "month", "quarter", "year"]
+
+
+class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A name in English and 中文. zh falls back to en."""
+
+    en: Annotated[Label, Meta(description="Name in English.")]
+    zh: Annotated[str, Meta(max_length=200, description="中文名称")] = ""
+
+    def in_language(self, language: str) -> str:
+        """For "zh", "zh-CN" and so on the Chinese name if there is one, else the English one."""
+        return self.zh if language.startswith("zh") and self.zh else self.en
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Hours of the day, from start up to but not including end; an end before the start passes midnight."""
+
+    start: Annotated[ClockTime, Meta(description="Local time of the first second, e.g. 00:30:00.")]
+    end: Annotated[ClockTime, Meta(description="Local time of the first second after the window.")]
+    zone: Annotated[str, Meta(max_length=64, description="IANA time zone.")] = "UTC"
+    days: Annotated[
+        tuple[Day, ...], Meta(min_length=1, max_length=7, description="Local days on which the window starts.")
+    ] = DAYS
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{self.zone!r} is no IANA time zone; write it like Asia/Shanghai") from error
+        if self.start == self.end:
+            raise ValueError("start and end are equal: the window is empty")
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Rates of one model or of all models that a pattern names, if the conditions hold.
+
+    The most specific pattern wins (most literal characters, no star before any star); among equals the first
+    entry whose conditions hold. cached_read_tokens and cache_write_tokens default to the input rate,
+    reasoning_tokens to the output rate, requests to free. A request with any other unpriced meter is refused.
+    """
+
+    model: Annotated[ModelPattern, Meta(description="Model name; `*` stands for any characters.")]
+    where: Annotated[
+        Conditions, Meta(description='Only for requests with these dimensions, e.g. {class = "batch"}.')
+    ] = msgspec.field(default_factory=dict)
+    during: Annotated[Window | None, Meta(description="Only in these hours.")] = None
+    above_prompt_tokens: Annotated[
+        int, Meta(ge=0, le=2**53, description="Only if the prompt is longer: the whole request moves to this price.")
+    ] = 0
+    input_tokens: Rate | None = None
+    cached_read_tokens: Rate | None = None
+    cache_write_tokens: Rate | None = None
+    output_tokens: Rate | None = None
+    reasoning_tokens: Rate | None = None
+    image_count: Rate | None = None
+    audio_ms: Rate | None = None
+    characters: Rate | None = None
+    requests: Rate | None = None
+    outcomes: Rate | None = None
+    seats: Rate | None = None
+    duration_ms: Rate | None = None
+    minimum: Annotated[Decimal | None, Meta(description="Least charge of one request.")] = None
+    maximum: Annotated[Decimal | None, Meta(description="Greatest charge of one request.")] = None
+
+    def __post_init__(self) -> None:
+        rates = self.rates()
+        if not rates:
+            raise ValueError(f"the price of {self.model!r} has no rate; add e.g. input_tokens.per_million")
+        for meter, rate in rates.items():
+            if meter.endswith("_ms") != (rate.word in TIME_WORDS):
+                words = "per_second, per_minute or per_hour" if meter.endswith("_ms") else "per_unit or per_million"
+                raise ValueError(f"{meter} is priced {words}")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+
+    def rates(self) -> dict[str, Rate]:
+        """The stated rates by meter."""
+        return {meter: rate for meter in METERS if (rate := getattr(self, meter)) is not None}
+
+
+class Adjustment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A factor on every rate of a request: batch at half price, priority at a premium, nights cheaper.
+
+    All adjustments that apply multiply. A request's minimum and maximum are not adjusted.
+    """
+
+    factor: Annotated[Decimal, Meta(description="0.5 is half price.")]
+    model: Annotated[ModelPattern, Meta(description="Model name; `*` stands for any characters.")] = "*"
+    where: Annotated[Conditions, Meta(description="Only for requests with these dimensions.")] = msgspec.field(
+        default_factory=dict
+    )
+    during: Annotated[Window | None, Meta(description="Only in these hours.")] = None
+
+
+class Fee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A flat amount, whatever is used."""
+
+    name: Annotated[Names, Meta(description="What the invoice line says.")]
+    amount: Annotated[Decimal, Meta(description="In currency units.")]
+    every: Annotated[Literal["once", "period"], Meta(description="Once at the start, or each period.")] = "period"
+    timing: Annotated[Literal["advance", "arrears"], Meta(description="Billed at the period's start or end.")] = (
+        "advance"
+    )
+    proration: Annotated[
+        Literal["none", "days", "seconds", "fixed_30"],
+        Meta(description="A part of a period pays in full, by days, by seconds, or by days of a 30-day month."),
+    ] = "days"
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Credit given with the plan, for example to try it."""
+
+    amount: Annotated[Decimal, Meta(description="In currency units.")]
+    name: Annotated[Names, Meta(description="What the wallet shows.")]
+    every: Annotated[Literal["once", "period"], Meta(description="Once at the start, or each period.")] = "once"
+    expires_days: Annotated[Days | None, Meta(description="Days until it lapses; none: never.")] = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a customer agrees to. Immutable once applied: see PriceVersion."""
+
+    id: Annotated[Slug, Meta(description="Stable name in lower case, e.g. `payg`.")]
+    name: Annotated[Names, Meta(description="What customers read.")]
+    currency: Annotated[str, Meta(description="ISO 4217, e.g. USD.")]
+    description: Annotated[Names | None, Meta(description="One or two sentences for customers.")] = None
+    effective: Annotated[Moment | None, Meta(description="Valid from; without it, from when the plan is applied.")] = (
+        None
+    )
+    funding: Annotated[
+        Funding, Meta(description="How a new wallet is funded: paid ahead, by a grant, or billed after use.")
+    ] = "prepaid"
+    credit_limit: Annotated[Decimal, Meta(description="What a postpaid wallet may owe.")] = Decimal(0)
+    period: Annotated[Period, Meta(description="Length of a billing period.")] = "month"
+    prices: Annotated[tuple[Price, ...], Meta(max_length=1000, description="Rates by model.")] = ()
+    adjustments: Annotated[tuple[Adjustment, ...], Meta(max_length=100, description="Factors on the rates.")] = ()
+    fees: Annotated[tuple[Fee, ...], Meta(max_length=100, description="Flat fees.")] = ()
+    minimum: Annotated[Decimal | None, Meta(description="Least amount of a period, before tax.")] = None
+    grants: Annotated[tuple[Grant, ...], Meta(max_length=100, description="Credit that comes with the plan.")] = ()
+    policies: Annotated[Policies, Meta(description="Promises besides prices.")] = Policies()
+
+    def __post_init__(self) -> None:
+        check_currency(self.currency)
+        if self.credit_limit and self.funding != "postpaid":
+            raise ValueError(f"credit_limit is for postpaid plans; this one is {self.funding}")

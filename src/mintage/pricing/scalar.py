@@ -1,0 +1,103 @@
+"""The exact scalar path of one request: slow, plain, and the reference that every fast path must equal bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from mintage.base import METERS, MintageError, RatedLine, Usage
+from mintage.pricing.plan import Plan, Price
+from mintage.pricing.rates import Rate, to_attos
+from mintage.pricing.select import Dimensions, candidates, conditions_hold, pattern_matches
+
+#: A meter without its own rate takes the rate of another: a cached token is an input token.
+FALLBACK: Mapping[str, str] = {
+    "cached_read_tokens": "input_tokens",
+    "cache_write_tokens": "input_tokens",
+    "reasoning_tokens": "output_tokens",
+}
+
+
+def unpriceable(plan: Plan, model: str, meter: str = "") -> MintageError:
+    """What a price list that does not know the answer raises: nothing is served at an unknown price."""
+    what = f"{meter} of model {model[:100]!r}" if meter else f"model {model[:100]!r}"
+    return MintageError(
+        "unpriceable",
+        f"Plan {plan.id} has no price for {what}.",
+        "Add a price for it to the plan; a rate of 0 makes it free.",
+        details={"plan": plan.id, "model": model[:100], "meter": meter},
+    )
+
+
+def check_quantity(meter: str, quantity: int) -> None:
+    """Raises MintageError("invalid_request") for a negative count: it would pay the customer."""
+    if quantity < 0:
+        raise MintageError("invalid_request", f"{meter} is {quantity}.", "Usage is never negative.", param=meter)
+
+
+def effective_rate(price: Price, meter: str) -> Rate | None:
+    """The stated rate of a meter or the one it falls back to."""
+    rate: Rate | None = getattr(price, meter)
+    if rate is None and meter in FALLBACK:
+        rate = getattr(price, FALLBACK[meter])
+    return rate
+
+
+def choose_price(plan: Plan, model: str, prompt_tokens: int, at_ns: int, dimensions: Dimensions) -> Price:
+    """The one price of a request. Raises MintageError("unpriceable")."""
+    for price in candidates(plan.prices, model):
+        if prompt_tokens >= price.above_prompt_tokens + (price.above_prompt_tokens > 0) and conditions_hold(
+            price, at_ns, dimensions
+        ):
+            return price
+    raise unpriceable(plan, model)
+
+
+def factor_of(plan: Plan, model: str, at_ns: int, dimensions: Dimensions) -> Fraction:
+    """The product of all adjustments that apply."""
+    factor = Fraction(1)
+    for item in plan.adjustments:
+        if pattern_matches(item.model, model) and conditions_hold(item, at_ns, dimensions):
+            factor *= Fraction(item.factor)
+    return factor
+
+
+def bounds_line(price: Price, attos: int) -> RatedLine | None:
+    """The line that lifts a request to its minimum or lowers it to its maximum."""
+    limit = attos
+    if price.minimum is not None:
+        limit = max(limit, to_attos(Fraction(price.minimum)))
+    if price.maximum is not None:
+        limit = min(limit, to_attos(Fraction(price.maximum)))
+    if limit == attos:
+        return None
+    return RatedLine(
+        meter="minimum" if limit > attos else "maximum", quantity=1, rate_attos=limit - attos, attos=limit - attos
+    )
+
+
+def rate_request(
+    plan: Plan, model: str, usage: Usage, at_ns: int = 0, dimensions: Dimensions | None = None
+) -> tuple[RatedLine, ...]:
+    """The lines of one request, each rounded half up at 1e-18. Raises MintageError("unpriceable")."""
+    where = dimensions or {}
+    price = choose_price(plan, model, usage.prompt_tokens, at_ns, where)
+    factor = factor_of(plan, model, at_ns, where)
+    lines = []
+    for meter in METERS:
+        quantity: int = getattr(usage, meter)
+        check_quantity(meter, quantity)
+        if quantity == 0:
+            continue
+        rate = effective_rate(price, meter)
+        if rate is None:
+            if meter == "requests":
+                continue
+            raise unpriceable(plan, model, meter)
+        each = rate.exact * factor
+        lines.append(
+            RatedLine(meter=meter, quantity=quantity, rate_attos=to_attos(each), attos=to_attos(each * quantity))
+        )
+    if line := bounds_line(price, sum(line.attos for line in lines)):
+        lines.append(line)
+    return tuple(lines)

@@ -1,0 +1,99 @@
+"""One price of a plan, with its factor, compiled to integers: what a rate card multiplies with."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final
+
+import msgspec
+
+from mintage.base import ATTOS_PER_UNIT, METERS, Usage
+from mintage.pricing.plan import Plan, Price
+from mintage.pricing.rates import to_attos
+from mintage.pricing.scalar import check_quantity, effective_rate, unpriceable
+
+_INPUT: Final = tuple(METERS.index(m) for m in ("input_tokens", "cached_read_tokens", "cache_write_tokens"))
+_OUTPUT: Final = tuple(METERS.index(m) for m in ("output_tokens", "reasoning_tokens"))
+_REQUESTS: Final = METERS.index("requests")
+_OTHERS: Final = tuple(i for i in range(len(METERS)) if i not in _INPUT + _OUTPUT)
+
+#: (meter, attos, units, rate_attos): `units` of the meter cost `attos`; rate_attos is the rounded rate of one unit.
+CompiledRate = tuple[str, int, int, int]
+
+
+def compile_rate(price: Price, meter: str, factor: Fraction) -> CompiledRate | None:
+    """None: the price says nothing about the meter."""
+    rate = effective_rate(price, meter)
+    if rate is None:
+        return None
+    each = rate.exact * factor
+    attos = each * ATTOS_PER_UNIT
+    return meter, attos.numerator, attos.denominator, to_attos(each)
+
+
+class Sheet:
+    """compiled[i] belongs to METERS[i]. above: the prompt must be longer than this (-1: any prompt)."""
+
+    __slots__ = (
+        "above",
+        "ceiling",
+        "compiled",
+        "floor",
+        "input",
+        "limited",
+        "output",
+        "price",
+        "request",
+        "slack",
+        "tokens_priced",
+    )
+
+    def __init__(self, price: Price, factor: Fraction) -> None:
+        self.price = price
+        self.above = price.above_prompt_tokens or -1
+        self.compiled = tuple(compile_rate(price, meter, factor) for meter in METERS)
+        self.input = self._dearest(_INPUT)
+        self.output = self._dearest(_OUTPUT)
+        self.tokens_priced = None not in (self.compiled[_INPUT[0]], self.compiled[_OUTPUT[0]])
+        self.request = self._most(_REQUESTS, 1)
+        self.floor = 0 if price.minimum is None else to_attos(Fraction(price.minimum))
+        self.ceiling = None if price.maximum is None else to_attos(Fraction(price.maximum))
+        self.limited = price.minimum is not None or price.maximum is not None
+        # Each line of a rate that is no whole number of attos may be rounded up by half an atto.
+        self.slack = sum(rate is not None and rate[2] != 1 for rate in self.compiled)
+
+    def _dearest(self, indexes: tuple[int, ...]) -> tuple[int, int]:
+        """(attos, units) of the dearest of these meters; (0, 1) if none has a price: check() refuses those."""
+        rates = [rate[1:3] for index in indexes if (rate := self.compiled[index]) is not None]
+        return max(rates, key=lambda rate: Fraction(*rate), default=(0, 1))
+
+    def _most(self, index: int, quantity: int) -> int:
+        """Attos, rounded up, of a quantity of METERS[index]; 0 if it has no price."""
+        rate = self.compiled[index]
+        return 0 if rate is None else -(-quantity * rate[1] // rate[2])
+
+    def bound(self, input_tokens: int, output_tokens: int, others: int) -> int:
+        """Attos, not less than any request of these sizes costs. others: attos of all that is no token."""
+        attos = others + self.slack
+        attos += -(-input_tokens * self.input[0] // self.input[1])
+        attos += -(-output_tokens * self.output[0] // self.output[1])
+        attos = max(attos, self.floor)
+        if self.ceiling is not None and attos > self.ceiling:
+            attos = self.ceiling
+        return attos
+
+    def bound_all(self, most: Usage) -> int:
+        """Attos, not less than any request costs whose every meter is at most this."""
+        quantities = msgspec.structs.astuple(most)
+        others = sum(self._most(index, quantities[index]) for index in _OTHERS)
+        return self.bound(most.prompt_tokens, most.completion_tokens, others)
+
+    def check(self, plan: Plan, model: str, usage: Usage) -> None:
+        """Raise MintageError: "unpriceable" for a meter without a price, "invalid_request" for a negative count.
+
+        A request as such is free unless it is priced.
+        """
+        for meter, quantity, rate in zip(METERS, msgspec.structs.astuple(usage), self.compiled, strict=True):
+            check_quantity(meter, quantity)
+            if quantity and rate is None and meter != "requests":
+                raise unpriceable(plan, model, meter)
