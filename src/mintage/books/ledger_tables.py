@@ -10,7 +10,14 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from mintage.books.database import BigKey, metadata
+from mintage.base import NANOS_MAX
+from mintage.books.database import metadata
+
+
+def _within(column: str) -> sa.CheckConstraint:
+    """SQLite turns a sum beyond int64 into a float without a word; this refuses it instead."""
+    return sa.CheckConstraint(f"{column} BETWEEN {-NANOS_MAX} AND {NANOS_MAX}", name=column)
+
 
 #: How far each log is applied: moved in the transaction that applies, so an entry counts once.
 watermarks: Final = sa.Table(
@@ -35,6 +42,7 @@ rollups: Final = sa.Table(
     sa.Column("credit", sa.String(200), primary_key=True),
     sa.Column("amount_nanos", sa.BigInteger, nullable=False),
     sa.Column("entries", sa.BigInteger, nullable=False),
+    _within("amount_nanos"),
     sa.Index(None, "day"),
     sqlite_with_rowid=False,
 )
@@ -57,29 +65,32 @@ usage: Final = sa.Table(
     sa.Column("amount_nanos", sa.BigInteger, nullable=False),
     sa.Column("amount_attos", sa.BigInteger, nullable=False),
     sa.Column("entries", sa.BigInteger, nullable=False),
+    _within("quantity"),
+    _within("amount_nanos"),
+    _within("amount_attos"),
     sqlite_with_rowid=False,
 )
 
+#: id is a hash of (source, source_id): the same journal cannot be posted twice.
 journals: Final = sa.Table(
     "ledger_journals",
     metadata,
-    sa.Column("number", BigKey, primary_key=True),
+    sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("event", sa.String(32), nullable=False),
-    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(200), nullable=False),
     sa.Column("source_id", sa.String(200), nullable=False),
     sa.Column("tenant_id", sa.String(64), nullable=False),
     sa.Column("occurred_ns", sa.BigInteger, nullable=False),
     sa.Column("memo", sa.String(500), nullable=False),
     sa.Column("payload_hash", sa.String(64), nullable=False),
-    sa.UniqueConstraint("source", "source_id"),
-    sa.Index(None, "tenant_id", "number"),
+    sa.Index(None, "tenant_id", "occurred_ns"),
     sa.Index(None, "occurred_ns"),
 )
 
 postings: Final = sa.Table(
     "ledger_postings",
     metadata,
-    sa.Column("journal", sa.BigInteger, sa.ForeignKey("ledger_journals.number"), primary_key=True, autoincrement=False),
+    sa.Column("journal_id", sa.String(32), sa.ForeignKey("ledger_journals.id"), primary_key=True),
     sa.Column("line", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("account", sa.String(200), nullable=False),
     sa.Column("currency", sa.String(3), nullable=False),
@@ -87,7 +98,8 @@ postings: Final = sa.Table(
     sa.Column("product", sa.String(64), nullable=False),
     sa.Column("model", sa.String(200), nullable=False),
     sa.Column("provider", sa.String(64), nullable=False),
-    sa.Index(None, "account"),
+    _within("amount_nanos"),
+    sqlite_with_rowid=False,
 )
 
 #: Each wallet as the ledger derives it, so that the log's own balances have something to be compared with.
@@ -99,6 +111,7 @@ wallets: Final = sa.Table(
     sa.Column("currency", sa.String(3), nullable=False),
     sa.Column("funding", sa.String(16), nullable=False),
     sa.Column("balance_nanos", sa.BigInteger, nullable=False),
+    _within("balance_nanos"),
     sa.Index(None, "tenant_id"),
 )
 

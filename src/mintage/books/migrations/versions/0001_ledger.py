@@ -3,12 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
-from mintage.books.database import BigKey
-
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+
+def _within(table: str, column: str) -> sa.CheckConstraint:
+    limit = 2**63 - 1
+    return sa.CheckConstraint(f"{column} BETWEEN {-limit} AND {limit}", name=f"ck_{table}_{column}")
 
 
 def upgrade() -> None:
@@ -31,6 +34,7 @@ def upgrade() -> None:
         sa.Column("credit", sa.String(200), nullable=False),
         sa.Column("amount_nanos", sa.BigInteger, nullable=False),
         sa.Column("entries", sa.BigInteger, nullable=False),
+        _within("ledger_rollups", "amount_nanos"),
         sa.PrimaryKeyConstraint(
             "tenant_id",
             "day",
@@ -60,6 +64,9 @@ def upgrade() -> None:
         sa.Column("amount_nanos", sa.BigInteger, nullable=False),
         sa.Column("amount_attos", sa.BigInteger, nullable=False),
         sa.Column("entries", sa.BigInteger, nullable=False),
+        _within("ledger_usage", "quantity"),
+        _within("ledger_usage", "amount_nanos"),
+        _within("ledger_usage", "amount_attos"),
         sa.PrimaryKeyConstraint(
             "tenant_id",
             "bucket_ns",
@@ -75,22 +82,21 @@ def upgrade() -> None:
     )
     op.create_table(
         "ledger_journals",
-        sa.Column("number", BigKey, nullable=False),
+        sa.Column("id", sa.String(32), nullable=False),
         sa.Column("event", sa.String(32), nullable=False),
-        sa.Column("source", sa.String(64), nullable=False),
+        sa.Column("source", sa.String(200), nullable=False),
         sa.Column("source_id", sa.String(200), nullable=False),
         sa.Column("tenant_id", sa.String(64), nullable=False),
         sa.Column("occurred_ns", sa.BigInteger, nullable=False),
         sa.Column("memo", sa.String(500), nullable=False),
         sa.Column("payload_hash", sa.String(64), nullable=False),
-        sa.UniqueConstraint("source", "source_id", name="uq_ledger_journals_source_source_id"),
-        sa.PrimaryKeyConstraint("number", name="pk_ledger_journals"),
+        sa.PrimaryKeyConstraint("id", name="pk_ledger_journals"),
     )
-    op.create_index("ix_ledger_journals_tenant_id_number", "ledger_journals", ["tenant_id", "number"])
+    op.create_index("ix_ledger_journals_tenant_id_occurred_ns", "ledger_journals", ["tenant_id", "occurred_ns"])
     op.create_index("ix_ledger_journals_occurred_ns", "ledger_journals", ["occurred_ns"])
     op.create_table(
         "ledger_postings",
-        sa.Column("journal", sa.BigInteger, nullable=False, autoincrement=False),
+        sa.Column("journal_id", sa.String(32), nullable=False),
         sa.Column("line", sa.Integer, nullable=False, autoincrement=False),
         sa.Column("account", sa.String(200), nullable=False),
         sa.Column("currency", sa.String(3), nullable=False),
@@ -98,12 +104,13 @@ def upgrade() -> None:
         sa.Column("product", sa.String(64), nullable=False),
         sa.Column("model", sa.String(200), nullable=False),
         sa.Column("provider", sa.String(64), nullable=False),
+        _within("ledger_postings", "amount_nanos"),
         sa.ForeignKeyConstraint(
-            ["journal"], ["ledger_journals.number"], name="fk_ledger_postings_journal_ledger_journals"
+            ["journal_id"], ["ledger_journals.id"], name="fk_ledger_postings_journal_id_ledger_journals"
         ),
-        sa.PrimaryKeyConstraint("journal", "line", name="pk_ledger_postings"),
+        sa.PrimaryKeyConstraint("journal_id", "line", name="pk_ledger_postings"),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_ledger_postings_account", "ledger_postings", ["account"])
     op.create_table(
         "ledger_wallets",
         sa.Column("wallet_id", sa.String(64), nullable=False),
@@ -111,6 +118,7 @@ def upgrade() -> None:
         sa.Column("currency", sa.String(3), nullable=False),
         sa.Column("funding", sa.String(16), nullable=False),
         sa.Column("balance_nanos", sa.BigInteger, nullable=False),
+        _within("ledger_wallets", "balance_nanos"),
         sa.PrimaryKeyConstraint("wallet_id", name="pk_ledger_wallets"),
     )
     op.create_index("ix_ledger_wallets_tenant_id", "ledger_wallets", ["tenant_id"])
