@@ -17,7 +17,7 @@ from mintage.pricing.plan import Adjustment, Price
 from mintage.pricing.policies import Policies
 from mintage.pricing.scalar import bounds_line, factor_of, unpriceable
 from mintage.pricing.select import Dimensions, candidates, conditions_hold, pattern_matches
-from mintage.pricing.sheet import Sheet
+from mintage.pricing.sheet import FREE, Sheet
 from mintage.pricing.version import PriceVersion
 
 _CACHE_LIMIT: Final = 4096
@@ -60,8 +60,9 @@ class RateCard:
             if not quantity:
                 continue
             if rate is None or quantity < 0:
-                sheet.check(self.plan, model, usage)
-                continue  # an unpriced request is free
+                raise sheet.flaw(self.plan, model, usage) or unpriceable(self.plan, model)
+            if rate is FREE:
+                continue
             meter, attos, units, rate_attos = rate
             amount = quantity * attos if units == 1 else (2 * quantity * attos + units) // (2 * units)
             total += amount
@@ -111,7 +112,8 @@ class RateCard:
         sheets = self._sheets(model, at_ns, where)
         for sheet in sheets:
             if most.prompt_tokens > sheet.above:
-                sheet.check(self.plan, model, most)
+                if flaw := sheet.flaw(self.plan, model, most):
+                    raise flaw
                 dearest = max(dearest, sheet.bound_all(most))
         if not sheets or sheets[-1].above >= 0:
             raise unpriceable(self.plan, model)  # a shorter prompt than bounded would have no price

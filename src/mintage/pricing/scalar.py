@@ -29,10 +29,9 @@ def unpriceable(plan: Plan, model: str, meter: str = "") -> MintageError:
     )
 
 
-def check_quantity(meter: str, quantity: int) -> None:
-    """Raises MintageError("invalid_request") for a negative count: it would pay the customer."""
-    if quantity < 0:
-        raise MintageError("invalid_request", f"{meter} is {quantity}.", "Usage is never negative.", param=meter)
+def negative_quantity(meter: str, quantity: int) -> MintageError:
+    """A negative count would pay the customer."""
+    return MintageError("invalid_request", f"{meter} is {quantity}.", "Usage is never negative.", param=meter)
 
 
 def effective_rate(price: Price, meter: str) -> Rate | None:
@@ -86,7 +85,8 @@ def rate_request(
     lines = []
     for meter in METERS:
         quantity: int = getattr(usage, meter)
-        check_quantity(meter, quantity)
+        if quantity < 0:
+            raise negative_quantity(meter, quantity)
         if quantity == 0:
             continue
         rate = effective_rate(price, meter)

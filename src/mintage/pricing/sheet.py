@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
-from mintage.base import ATTOS_PER_UNIT, METERS, Usage
+from mintage.base import ATTOS_PER_UNIT, METERS, MintageError, Usage
 from mintage.pricing.plan import Plan, Price
 from mintage.pricing.rates import to_attos
-from mintage.pricing.scalar import check_quantity, effective_rate, unpriceable
+from mintage.pricing.scalar import effective_rate, negative_quantity, unpriceable
 
 _INPUT: Final = tuple(METERS.index(m) for m in ("input_tokens", "cached_read_tokens", "cache_write_tokens"))
 _OUTPUT: Final = tuple(METERS.index(m) for m in ("output_tokens", "reasoning_tokens"))
@@ -21,11 +21,15 @@ _OTHERS: Final = tuple(i for i in range(len(METERS)) if i not in _INPUT + _OUTPU
 CompiledRate = tuple[str, int, int, int]
 
 
+#: A request that is not priced as such: free, and no line of the receipt.
+FREE: Final[CompiledRate] = ("requests", 0, 1, 0)
+
+
 def compile_rate(price: Price, meter: str, factor: Fraction) -> CompiledRate | None:
     """None: the price says nothing about the meter."""
     rate = effective_rate(price, meter)
     if rate is None:
-        return None
+        return FREE if meter == "requests" else None
     each = rate.exact * factor
     attos = each * ATTOS_PER_UNIT
     return meter, attos.numerator, attos.denominator, to_attos(each)
@@ -63,7 +67,7 @@ class Sheet:
         self.slack = sum(rate is not None and rate[2] != 1 for rate in self.compiled)
 
     def _dearest(self, indexes: tuple[int, ...]) -> tuple[int, int]:
-        """(attos, units) of the dearest of these meters; (0, 1) if none has a price: check() refuses those."""
+        """(attos, units) of the dearest of these meters; (0, 1) if none has a price: flaw() finds those."""
         rates = [rate[1:3] for index in indexes if (rate := self.compiled[index]) is not None]
         return max(rates, key=lambda rate: Fraction(*rate), default=(0, 1))
 
@@ -88,12 +92,11 @@ class Sheet:
         others = sum(self._most(index, quantities[index]) for index in _OTHERS)
         return self.bound(most.prompt_tokens, most.completion_tokens, others)
 
-    def check(self, plan: Plan, model: str, usage: Usage) -> None:
-        """Raise MintageError: "unpriceable" for a meter without a price, "invalid_request" for a negative count.
-
-        A request as such is free unless it is priced.
-        """
+    def flaw(self, plan: Plan, model: str, usage: Usage) -> MintageError | None:
+        """Why the usage cannot be rated: "unpriceable" for a meter without price, "invalid_request" if negative."""
         for meter, quantity, rate in zip(METERS, msgspec.structs.astuple(usage), self.compiled, strict=True):
-            check_quantity(meter, quantity)
-            if quantity and rate is None and meter != "requests":
-                raise unpriceable(plan, model, meter)
+            if quantity < 0:
+                return negative_quantity(meter, quantity)
+            if quantity and rate is None:
+                return unpriceable(plan, model, meter)
+        return None
