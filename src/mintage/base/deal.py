@@ -91,4 +91,5 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     balance_nanos: int  # spendable money of the wallet afterwards: balance, without open holds deducted
     held_nanos: int
+    shortfall_nanos: int = 0  # the part of the charge that a prepaid wallet could not pay
     replayed: bool = False  # the hold was settled before: this is the first result again

@@ -6,5 +6,46 @@ Start with log.py (what is promised durable), then ledger.py (what it means), th
 """
 
 from mintage.books.database import BigKey, Database, metadata
+from mintage.books.entries import (
+    Body,
+    CostPosted,
+    Entry,
+    Expired,
+    Funding,
+    Held,
+    Line,
+    Released,
+    Reported,
+    Settled,
+    ToppedUp,
+    TopUpKind,
+    UsageEvent,
+    WalletOpened,
+)
+from mintage.books.log import CommitLog
+from mintage.books.log_store import FrameReader
+from mintage.books.wallets import Wallet, WalletBook
 
-__all__ = ["BigKey", "Database", "metadata"]
+__all__ = [
+    "BigKey",
+    "Body",
+    "CommitLog",
+    "CostPosted",
+    "Database",
+    "Entry",
+    "Expired",
+    "FrameReader",
+    "Funding",
+    "Held",
+    "Line",
+    "Released",
+    "Reported",
+    "Settled",
+    "ToppedUp",
+    "TopUpKind",
+    "UsageEvent",
+    "Wallet",
+    "WalletBook",
+    "WalletOpened",
+    "metadata",
+]

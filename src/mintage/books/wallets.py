@@ -1,0 +1,404 @@
+"""Wallets, holds and carries: the arithmetic of the commit log, in memory, without I/O.
+
+Every operation checks first and then changes everything at once, so that a refused operation changes nothing. The same
+arithmetic replays the log: `apply` recomputes each entry and refuses a log whose amounts do not follow.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+import msgspec
+
+from mintage.base import (
+    ATTOS_PER_NANO,
+    NANOS_MAX,
+    Cost,
+    Hold,
+    MintageError,
+    Settlement,
+    check_currency,
+    check_nanos,
+)
+from mintage.books.entries import (
+    Body,
+    CostPosted,
+    Expired,
+    Funding,
+    Held,
+    Line,
+    Released,
+    Settled,
+    ToppedUp,
+    TopUpKind,
+    WalletOpened,
+)
+
+HOLDS_LIMIT: Final = 100_000
+_astuple = msgspec.structs.astuple
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Wallets that changed since the last snapshot, every carry and every open hold, as rows ready to write."""
+
+    wallets: list[tuple[str, str, str, str, int, int, int]]
+    carries: list[tuple[str, str, str, int]]  # ("charge" | "cost", wallet or provider, price_id, attos)
+    holds: list[Held]
+
+
+class Wallet(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot. balance_nanos counts open holds as still there; what can be held is available_nanos."""
+
+    id: str
+    tenant_id: str
+    currency: str
+    funding: Funding
+    balance_nanos: int
+    credit_limit_nanos: int
+    held_nanos: int
+
+    @property
+    def available_nanos(self) -> int:
+        return self.balance_nanos + self.credit_limit_nanos - self.held_nanos
+
+
+class _Account:
+    """The mutable wallet. Prepaid and promo: 0 <= held <= balance, always."""
+
+    __slots__ = ("balance", "credit_limit", "currency", "funding", "held", "id", "tenant_id")
+
+    def __init__(self, id_: str, tenant_id: str, currency: str, funding: Funding, credit_limit: int) -> None:
+        self.id = id_
+        self.tenant_id = tenant_id
+        self.currency = currency
+        self.funding = funding
+        self.credit_limit = credit_limit
+        self.balance = 0
+        self.held = 0
+
+    def view(self) -> Wallet:
+        return Wallet(
+            id=self.id,
+            tenant_id=self.tenant_id,
+            currency=self.currency,
+            funding=self.funding,
+            balance_nanos=self.balance,
+            credit_limit_nanos=self.credit_limit,
+            held_nanos=self.held,
+        )
+
+
+def _refuse(message: str, hint: str, param: str | None = None) -> MintageError:
+    return MintageError("invalid_request", message, hint, param=param)
+
+
+class WalletBook:
+    """All wallets of one log. Not thread-safe: it belongs to the event loop."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, _Account] = {}
+        self.holds: dict[str, Held] = {}
+        self.charge_carry: dict[tuple[str, str], int] = {}  # (wallet_id, price_id) -> attos below one nano
+        self.cost_carry: dict[tuple[str, str], int] = {}  # (provider, price_id) -> attos below one nano
+        self.changed: set[str] = set()  # wallets changed since the last snapshot
+
+    def account(self, wallet_id: str) -> _Account:
+        """Raises MintageError("not_found")."""
+        account = self.accounts.get(wallet_id)
+        if account is None:
+            raise MintageError(
+                "not_found", f"There is no wallet {wallet_id[:64]!r}.", "Open it first.", param="wallet_id"
+            )
+        return account
+
+    def open_wallet(
+        self, at_ns: int, tenant_id: str, wallet_id: str, *, currency: str, funding: Funding, credit_limit_nanos: int
+    ) -> WalletOpened | None:
+        """None when the wallet is already exactly so. Only the credit limit may change later."""
+        check_currency(currency)
+        if not wallet_id or not tenant_id:
+            raise _refuse("A wallet needs an id and a tenant.", "Give both.", "wallet_id")
+        if check_nanos(credit_limit_nanos) < 0 or (credit_limit_nanos and funding != "postpaid"):
+            raise _refuse(
+                f"A {funding} wallet cannot have a credit limit of {credit_limit_nanos} nanos.",
+                "Only postpaid wallets have a credit limit, of 0 or more.",
+                "credit_limit_nanos",
+            )
+        account = self.accounts.get(wallet_id)
+        if account is not None:
+            if (account.tenant_id, account.currency, account.funding) != (tenant_id, currency, funding):
+                raise MintageError(
+                    "conflict",
+                    f"The wallet {wallet_id} exists with another tenant, currency or funding.",
+                    "Open a new wallet under another id.",
+                )
+            if account.credit_limit == credit_limit_nanos:
+                return None
+        body = WalletOpened(at_ns, wallet_id, tenant_id, currency, funding, credit_limit_nanos)
+        self._open(body)
+        return body
+
+    def _open(self, body: WalletOpened) -> None:
+        account = self.accounts.get(body.wallet_id)
+        if account is None:
+            account = _Account(body.wallet_id, body.tenant_id, body.currency, body.funding, body.credit_limit_nanos)
+            self.accounts[body.wallet_id] = account
+        account.credit_limit = body.credit_limit_nanos
+        self.changed.add(body.wallet_id)
+
+    def top_up(
+        self,
+        at_ns: int,
+        wallet_id: str,
+        amount_nanos: int,
+        *,
+        funds: TopUpKind,
+        source: str,
+        source_id: str,
+        memo: str,
+    ) -> ToppedUp:
+        """The caller has made sure that (source, source_id) is new."""
+        account = self.account(wallet_id)
+        if amount_nanos <= 0:
+            raise _refuse("A top-up must be above zero.", "Give a positive amount.", "amount_nanos")
+        balance = check_nanos(account.balance + check_nanos(amount_nanos))
+        account.balance = balance
+        self.changed.add(wallet_id)
+        return ToppedUp(
+            at_ns, wallet_id, account.tenant_id, account.currency, amount_nanos, funds, source, source_id, memo, balance
+        )
+
+    def hold(self, at_ns: int, hold: Hold) -> Held:
+        """Check and deduct in one step. Raises MintageError("insufficient_funds"), and for a hold that cannot be."""
+        account = self.account(hold.wallet_id)
+        amount = hold.amount_nanos
+        if amount > account.balance + account.credit_limit - account.held:
+            raise self._insufficient(account, amount)
+        if amount < 0 or hold.currency != account.currency or hold.tenant_id != account.tenant_id:
+            raise _refuse(
+                "The hold does not fit its wallet.", "Use the wallet's tenant and currency and an amount of 0 or more."
+            )
+        if hold.id in self.holds:
+            raise MintageError("conflict", f"The hold {hold.id} is already open.", "Give every request its own id.")
+        if len(self.holds) >= HOLDS_LIMIT:
+            raise MintageError(
+                "books_unavailable", "Too many requests are open.", "Retry after a moment.", retry_after_s=1.0
+            )
+        body = Held(
+            at_ns,
+            hold.id,
+            hold.tenant_id,
+            hold.wallet_id,
+            hold.currency,
+            amount,
+            hold.created_ns,
+            hold.lease_until_ns,
+            hold.key_id,
+            hold.model,
+        )
+        self.holds[hold.id] = body
+        account.held += amount
+        self.changed.add(account.id)
+        return body
+
+    @staticmethod
+    def _insufficient(account: _Account, needed_nanos: int) -> MintageError:
+        return MintageError(
+            "insufficient_funds",
+            "The wallet does not cover this request.",
+            "Top up the wallet, ask for fewer tokens, or wait for running requests to end.",
+            details={
+                "balance_nanos": account.balance,
+                "held_nanos": account.held,
+                "needed_nanos": needed_nanos,
+                "credit_limit_nanos": account.credit_limit,
+                "currency": account.currency,
+            },
+        )
+
+    def settle(self, at_ns: int, s: Settlement, replay_of: str = "") -> Settled:
+        """Close the open hold s.hold_id. The caller has made sure that it is open."""
+        held = self.holds[s.hold_id]
+        account = self.accounts[held.wallet_id]
+        charge = s.charge
+        if s.wallet_id != held.wallet_id or s.tenant_id != held.tenant_id or charge.currency != held.currency:
+            raise _refuse(
+                f"The settlement of {s.hold_id} does not fit its hold.", "Use the hold's tenant, wallet and currency."
+            )
+        if charge.attos < 0 or any(cost.attos < 0 for cost in s.costs):
+            raise _refuse("Charges and costs cannot be negative.", "Correct them with a credit note.")
+        attos = 0 if replay_of else charge.attos
+        key = (account.id, charge.price_id)
+        posted, carry = divmod(self.charge_carry.get(key, 0) + attos, ATTOS_PER_NANO)
+        shortfall = self._shortfall(account, held.amount_nanos, posted)
+        if posted > NANOS_MAX or account.balance - posted < -NANOS_MAX:
+            raise _refuse("The charge is beyond 9.2 billion currency units.", "Check the price.")
+        costs = self._post_costs(s.costs)
+        self._carry(self.charge_carry, key, carry)
+        self._close(held, account)
+        account.balance -= posted - shortfall
+        return Settled(
+            at_ns,
+            s.hold_id,
+            s.tenant_id,
+            s.project_id,
+            s.wallet_id,
+            s.key_id,
+            s.model,
+            s.product,
+            s.occurred_ns,
+            s.usage,
+            charge.price_id,
+            charge.currency,
+            charge.attos,
+            tuple([Line(*_astuple(line)) for line in charge.lines]),
+            costs,
+            held.amount_nanos,
+            posted,
+            shortfall,
+            account.balance,
+            account.held,
+            s.outcome,
+            s.estimated,
+            s.end_user,
+            s.operation,
+            s.latency_ms,
+            s.first_token_ms,
+            s.idempotency_key,
+            s.payload_hash,
+            replay_of,
+        )
+
+    @staticmethod
+    def _shortfall(account: _Account, hold_nanos: int, posted: int) -> int:
+        """What a prepaid wallet cannot pay. The excess over the hold is drawn, but never from other holds' funds."""
+        if posted <= hold_nanos or account.funding == "postpaid":
+            return 0
+        free = account.balance - account.held + hold_nanos
+        return max(0, posted - free)
+
+    @staticmethod
+    def _carry(carries: dict[tuple[str, str], int], key: tuple[str, str], carry: int) -> None:
+        if carry:
+            carries[key] = carry
+        else:
+            carries.pop(key, None)
+
+    def _post_costs(self, costs: tuple[Cost, ...]) -> tuple[CostPosted, ...]:
+        """Post every cost; all or none, since nothing here can fail after the first carry is written."""
+        for cost in costs:
+            if cost.attos >= NANOS_MAX * ATTOS_PER_NANO:
+                raise _refuse("The cost is beyond 9.2 billion currency units.", "Check the cost book.")
+        posted = []
+        for cost in costs:
+            key = (cost.provider, cost.price_id)
+            nanos, carry = divmod(self.cost_carry.get(key, 0) + cost.attos, ATTOS_PER_NANO)
+            self._carry(self.cost_carry, key, carry)
+            posted.append(
+                CostPosted(cost.provider, cost.price_id, cost.currency, cost.attos, nanos, cost.usage, cost.engine_ms)
+            )
+        return tuple(posted)
+
+    def _close(self, held: Held, account: _Account) -> None:
+        del self.holds[held.hold_id]
+        account.held -= held.amount_nanos
+        self.changed.add(account.id)
+
+    def release(self, at_ns: int, hold_id: str, reason: str) -> Released:
+        """The caller has made sure that the hold is open."""
+        held = self.holds[hold_id]
+        self._close(held, self.accounts[held.wallet_id])
+        return Released(at_ns, hold_id, held.tenant_id, held.wallet_id, held.amount_nanos, reason)
+
+    def expire(self, at_ns: int, hold_id: str) -> Expired:
+        """The caller has made sure that the hold is open and its lease over."""
+        held = self.holds[hold_id]
+        self._close(held, self.accounts[held.wallet_id])
+        return Expired(at_ns, hold_id, held.tenant_id, held.wallet_id, held.amount_nanos)
+
+    # -- snapshots ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What changed since the last one, which it forgets."""
+        changed = [self.accounts[wallet_id] for wallet_id in self.changed]
+        self.changed.clear()
+        return Snapshot(
+            wallets=[(a.id, a.tenant_id, a.currency, a.funding, a.credit_limit, a.balance, a.held) for a in changed],
+            carries=[
+                *(("charge", owner, price_id, attos) for (owner, price_id), attos in self.charge_carry.items()),
+                *(("cost", owner, price_id, attos) for (owner, price_id), attos in self.cost_carry.items()),
+            ],
+            holds=list(self.holds.values()),
+        )
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Into an empty book."""
+        for id_, tenant_id, currency, funding, credit_limit, balance, held in snapshot.wallets:
+            account = _Account(id_, tenant_id, currency, cast("Funding", funding), credit_limit)
+            account.balance, account.held = balance, held
+            self.accounts[id_] = account
+        for side, owner, price_id, attos in snapshot.carries:
+            (self.charge_carry if side == "charge" else self.cost_carry)[owner, price_id] = attos
+        self.holds = {held.hold_id: held for held in snapshot.holds}
+
+    # -- replay ------------------------------------------------------------------------------------------------------
+
+    def apply(self, body: Body) -> None:
+        """Replay one entry. Raises MintageError("internal") when its amounts do not follow from what came before."""
+        match body:
+            case Settled():
+                self._apply_settled(body)
+            case Held():
+                if body.hold_id in self.holds:
+                    raise _corrupt(body.hold_id, "is held twice")
+                self.holds[body.hold_id] = body
+                self.account(body.wallet_id).held += body.amount_nanos
+                self.changed.add(body.wallet_id)
+            case Released() | Expired():
+                held = self._open_hold(body.hold_id)
+                if held.amount_nanos != body.amount_nanos:
+                    raise _corrupt(body.hold_id, "was released with another amount")
+                self._close(held, self.account(held.wallet_id))
+            case ToppedUp():
+                account = self.account(body.wallet_id)
+                account.balance += body.amount_nanos
+                if account.balance != body.balance_nanos:
+                    raise _corrupt(body.wallet_id, "has another balance than its last top-up says")
+                self.changed.add(body.wallet_id)
+            case WalletOpened():
+                self._open(body)
+            case _:
+                pass  # a reported event moves no money here
+
+    def _open_hold(self, hold_id: str) -> Held:
+        held = self.holds.get(hold_id)
+        if held is None:
+            raise _corrupt(hold_id, "ended without being open")
+        return held
+
+    def _apply_settled(self, body: Settled) -> None:
+        held = self._open_hold(body.hold_id)
+        account = self.account(held.wallet_id)
+        key = (account.id, body.price_id)
+        attos = 0 if body.replay_of else body.attos
+        posted, carry = divmod(self.charge_carry.get(key, 0) + attos, ATTOS_PER_NANO)
+        shortfall = self._shortfall(account, held.amount_nanos, posted)
+        self._carry(self.charge_carry, key, carry)
+        self._close(held, account)
+        account.balance -= posted - shortfall
+        for cost in body.costs:
+            cost_key = (cost.provider, cost.price_id)
+            nanos, rest = divmod(self.cost_carry.get(cost_key, 0) + cost.attos, ATTOS_PER_NANO)
+            self._carry(self.cost_carry, cost_key, rest)
+            if nanos != cost.nanos:
+                raise _corrupt(body.hold_id, f"posted a cost of {cost.nanos} nanos where {nanos} follow")
+        found = (held.amount_nanos, posted, shortfall, account.balance, account.held)
+        written = (body.hold_nanos, body.posted_nanos, body.shortfall_nanos, body.balance_nanos, body.held_nanos)
+        if found != written:
+            raise _corrupt(body.hold_id, f"settled with {written} where {found} follow")
+
+
+def _corrupt(name: str, problem: str) -> MintageError:
+    return MintageError(
+        "internal", f"The commit log contradicts itself: {name} {problem}.", "Restore the home from a backup."
+    )
