@@ -1,7 +1,7 @@
-"""The HTTP/1.1 connection: bytes in, one HttpRequest at a time out, and the answers back in order.
+"""One HTTP/1.1 connection: requests go to their handlers one at a time, answers come back in order.
 
-httptools (llhttp, strict) judges every head; where a request ends is decided here, and the two must agree, or the
-connection is closed: that is what keeps a smuggled request out. Why an own server: docs/decisions/0005.
+Timeouts, back-pressure, refusals and the end of the connection are decided here; framing.py says where a request
+ends. Why an own server: docs/decisions/0005-own-http-plumbing.md.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ import traceback
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import httptools
-
 from mintage.base import MintageError
 from mintage.base.http_head import find_header
 from mintage.base.ticker import NEVER
-from mintage.server.chunked import ChunkDecoder
 from mintage.server.exchange import Exchange, HttpRequest
+from mintage.server.framing import RequestFramer
 
 if TYPE_CHECKING:
     from mintage.server.listener import HttpServer
@@ -33,13 +31,13 @@ class Connection(asyncio.Protocol):
     """One client. At most one exchange runs; what a client pipelines behind it waits, within a limit."""
 
     __slots__ = (
-        "_agreed", "_body", "_buffer", "_buffered", "_chunks", "_due", "_exchange", "_head", "_length", "_lowered",
-        "_offset", "_parser", "_processing", "_read_paused", "_scanned", "_server", "_wait", "_waiters", "closing",
+        "_due", "_exchange", "_framer", "_processing", "_read_paused", "_server", "_wait", "_waiters", "closing",
         "deadline_s", "heads", "peer", "scheme", "transport", "write_paused",
     )  # fmt: skip
 
     def __init__(self, server: HttpServer) -> None:
         self._server = server
+        self._framer = RequestFramer(server.limits, server.budget)
         self.heads = server.heads
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.peer = ("", 0)
@@ -50,20 +48,9 @@ class Connection(asyncio.Protocol):
         self._wait = _IDLE  # what deadline_s waits for
         self._due = 0  # bytes unsent when the write deadline was set
         self._waiters: list[asyncio.Future[None]] = []
-        self._parser = httptools.HttpRequestParser(self)
-        self._agreed = False  # the parser, too, saw the end of the request
         self._exchange: Exchange | None = None
         self._processing = False
         self._read_paused = False
-        self._buffer = b""  # received, not yet understood, from _offset on
-        self._offset = 0
-        self._scanned = 0  # up to here there is no end of a head
-        self._head = b""  # of a request whose body is still arriving
-        self._lowered = b""
-        self._body: bytearray | None = None
-        self._length = 0
-        self._chunks: ChunkDecoder | None = None
-        self._buffered = 0  # counted into the server's total
 
     # The socket
 
@@ -91,21 +78,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.closing and self._exchange is None:
             return
-        if self._body is not None or self._chunks is not None:
-            try:
-                self._more_body(data)
-            except MintageError as error:
-                self._refuse(error)
-        elif self._offset < len(self._buffer):
-            self._buffer = self._buffer[self._offset :] + data
-            self._scanned -= self._offset
-            self._offset = 0
-        else:
-            self._buffer = data
-            self._offset = self._scanned = 0
+        self._framer.receive(data)
         if self._exchange is None:
             self._process()
-        elif len(self._buffer) - self._offset > self._server.limits.pipelined_bytes and not self._read_paused:
+        elif self._framer.waiting_bytes > self._server.limits.pipelined_bytes and not self._read_paused:
             self._read_paused = True
             self.transport.pause_reading()
 
@@ -120,14 +96,9 @@ class Connection(asyncio.Protocol):
         server = self._server
         server.connections.discard(self)
         server.ticker.members.discard(self)
-        server.buffered_bytes -= self._buffered
-        self._buffered = 0
         self.closing = True
-        self._body = self._chunks = None
-        self._buffer = b""
-        self._offset = 0
+        self._framer.clear()
         self._gone()
-        self._parser = None  # it holds us as we hold it
         server.connection_closed()
 
     def _gone(self) -> None:
@@ -192,7 +163,7 @@ class Connection(asyncio.Protocol):
 
     def on_deadline(self) -> None:
         unsent = self.transport.get_write_buffer_size()
-        if self._wait == _READ and (self._body is not None or self._chunks is not None or self._buffer):
+        if self._wait == _READ and self._framer.partial:
             limit = self._server.limits.read_timeout_s
             self._refuse(
                 MintageError("request_timeout", f"The request was not whole after {limit:g} s.", "Send it in one go.")
@@ -212,152 +183,30 @@ class Connection(asyncio.Protocol):
     def _process(self) -> None:
         """Take requests from the buffer until one is being answered or no whole one is left."""
         self._processing = True
+        framer = self._framer
         try:
-            while self._exchange is None and not self.closing and not self.write_paused and self._next_request():
-                pass
+            while self._exchange is None and not self.closing and not self.write_paused:
+                raw = framer.next()
+                if raw is None:
+                    self._await_rest(framer)
+                    break
+                self._dispatch(*raw)
         except MintageError as error:
             self._refuse(error)
         finally:
             self._processing = False
-        if self._read_paused and len(self._buffer) - self._offset <= self._server.limits.pipelined_bytes:
+        if self._read_paused and framer.waiting_bytes <= self._server.limits.pipelined_bytes:
             self._read_paused = False
             self.transport.resume_reading()
 
-    def _next_request(self) -> bool:
-        """Whether a request was handed to its handler. Raises MintageError for what is not HTTP."""
-        buffer, start = self._buffer, self._offset
-        if start == len(buffer):
-            return False
-        if buffer[start] in b"\r\n":
-            return self._skip_empty_lines()
-        end = buffer.find(b"\r\n\r\n", self._scanned)
-        if end < 0:
-            self._keep_partial_head()
-            return False
-        end += 4
-        if end - start > self._server.limits.head_bytes:
-            raise self._head_too_large()
-        head = buffer[start:end]
-        lowered = head.lower()
-        if head.count(b"\r\n") - 2 > self._server.limits.header_count:
-            raise MintageError("headers_too_large", "The request has too many headers.", "Send fewer of them.")
-        if b"\r\ntransfer-encoding:" in lowered:
-            return self._begin_chunked(head, lowered, buffer[end:])
-        value = find_header(head, lowered, b"content-length")
-        # What is no number is refused by the parser, which sees it first.
-        length = int(value) if value is not None and len(value) < 20 and value.isdigit() else 0
-        if length > self._server.limits.body_bytes:
-            self._judge(head)
-            raise self._body_too_large()
-        total = end + length
-        if total > len(buffer):
-            self._begin_body(head, lowered, buffer[end:], length)
-            return False
-        self._judge(head if not length else buffer[start:total])
-        self._offset = self._scanned = total
-        self._dispatch(head, lowered, buffer[end:total])
-        return True
-
-    def _skip_empty_lines(self) -> bool:
-        """Before a request they are ignored (RFC 9112, section 2.2), a few of them."""
-        rest = self._buffer[self._offset : self._offset + 17].lstrip(b"\r\n")
-        self._offset += min(len(self._buffer) - self._offset, 17) - len(rest)
-        if not rest and self._offset < len(self._buffer):
-            raise MintageError("invalid_request", "A request begins with a request line.", "See RFC 9112.")
-        self._scanned = self._offset
-        return self._next_request()
-
-    def _keep_partial_head(self) -> None:
-        size = len(self._buffer)
-        if size - self._offset > self._server.limits.head_bytes:
-            raise self._head_too_large()
-        self._scanned = max(self._offset, size - 3)
-        if self._wait != _READ:
+    def _await_rest(self, framer: RequestFramer) -> None:
+        if framer.partial and self._wait != _READ:
             self._await_deadline(_READ, self._server.limits.read_timeout_s)
-
-    def _judge(self, data: bytes) -> None:
-        """Let the strict parser read a head, or a head and its whole body."""
-        self._agreed = False
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # An upgrade may be ignored (RFC 9110, section 7.8): the request is answered in HTTP/1.1.
-            self._parser = httptools.HttpRequestParser(self)
-            self._agreed = True
-        except httptools.HttpParserError as error:
-            reason = str(error)[:80]
-            raise MintageError("invalid_request", f"The request is not HTTP/1.1: {reason}.", "See RFC 9112.") from None
-
-    def on_message_complete(self) -> None:
-        self._agreed = True
-
-    def _begin_body(self, head: bytes, lowered: bytes, first: bytes, length: int) -> None:
-        self._judge(head)
-        self._head, self._lowered, self._length = head, lowered, length
-        self._body = bytearray()
-        self._start_reading_body()
-        self._more_body(first)
-
-    def _begin_chunked(self, head: bytes, lowered: bytes, first: bytes) -> bool:
-        self._judge(head)
-        if find_header(lowered, lowered, b"transfer-encoding") != b"chunked":
-            raise MintageError(
-                "not_implemented", "Only the transfer encoding `chunked` is known.", "Send the body uncompressed."
-            )
-        if not head[: head.find(b"\r\n")].endswith(b" HTTP/1.1"):
-            raise MintageError("invalid_request", "HTTP/1.0 has no transfer encodings.", "Send a content-length.")
-        self._head, self._lowered = head, lowered
-        self._chunks = ChunkDecoder(self._server.limits.body_bytes)
-        self._start_reading_body()
-        self._more_body(first)
-        return self._chunks is None
-
-    def _start_reading_body(self) -> None:
-        self._buffer = b""
-        self._offset = self._scanned = 0
-        if self._wait != _READ:
-            self._await_deadline(_READ, self._server.limits.read_timeout_s)
-        expected = find_header(self._head, self._lowered, b"expect")
-        if expected is not None and expected.lower() == b"100-continue":
+        if framer.expects_continue:
+            framer.expects_continue = False
             self.transport.write(_CONTINUE)
 
-    def _more_body(self, data: bytes) -> None:
-        rest = self._take_body(data)
-        if rest is None:
-            return
-        self._server.buffered_bytes -= self._buffered
-        self._buffered = 0
-        head, lowered = self._head, self._lowered
-        self._head = self._lowered = b""
-        self._buffer, self._offset, self._scanned = rest, 0, 0
-        if self._chunks is not None:
-            body, self._chunks = bytes(self._chunks.body), None
-            self._parser = httptools.HttpRequestParser(self)
-            self._agreed = True
-        else:
-            body, self._body = bytes(cast("bytearray", self._body)), None
-            if not self._agreed:  # it did not take the head for an upgrade
-                self._judge(body)
-        self._dispatch(head, lowered, body)
-
-    def _take_body(self, data: bytes) -> bytes | None:
-        """Add to the body; what follows it, or None while it is not whole."""
-        server = self._server
-        server.buffered_bytes += len(data)
-        self._buffered += len(data)
-        if server.buffered_bytes > server.limits.buffered_bytes:
-            raise MintageError("unavailable", "Too many large requests are arriving.", "Try again in a moment.")
-        if self._chunks is not None:
-            self._chunks.feed(data)
-            return self._chunks.rest if self._chunks.done else None
-        body = cast("bytearray", self._body)
-        missing = self._length - len(body)
-        body += data[:missing]
-        return data[missing:] if len(data) >= missing else None
-
     def _dispatch(self, head: bytes, lowered: bytes, body: bytes) -> None:
-        if not self._agreed:
-            raise MintageError("invalid_request", "The length of the request is ambiguous.", "See RFC 9112.")
         line = head[: head.find(b"\r\n")]
         server = self._server
         known = server.known_lines.get(line)
@@ -417,27 +266,14 @@ class Connection(asyncio.Protocol):
         if not self.write_paused:
             self._wait = _IDLE
             self.deadline_s = self._server.ticker.now_s + self._server.limits.idle_timeout_s
-        if not self._processing and self._offset < len(self._buffer):
+        if not self._processing and self._framer.waiting_bytes:
             self._process()
 
     # Refusals
 
-    def _head_too_large(self) -> MintageError:
-        limit = self._server.limits.head_bytes
-        return MintageError("headers_too_large", f"The head is larger than {limit} bytes.", "Send shorter headers.")
-
-    def _body_too_large(self) -> MintageError:
-        limit = self._server.limits.body_bytes
-        return MintageError("payload_too_large", f"The body is larger than {limit} bytes.", "Send less in one request.")
-
     def _refuse(self, error: MintageError) -> None:
         """Answer what is no request with a typed error, then close."""
-        self._body = self._chunks = None
-        self._buffer = b""
-        self._offset = self._scanned = 0
-        self._server.buffered_bytes -= self._buffered
-        self._buffered = 0
-        self._head = self._lowered = b""
+        self._framer.clear()
         request = HttpRequest("GET", "", b"", b"", b"", b"", self.peer, self.scheme, False)
         exchange = self._exchange = Exchange(self, request, False)
         exchange.send(*self._server.render_error(error, None))
@@ -447,8 +283,7 @@ class Connection(asyncio.Protocol):
         self.closing = True
         if self.transport.is_closing():
             return
-        self._buffer = b""
-        self._offset = self._scanned = 0
+        self._framer.clear()
         if not self.write_paused:
             self._await_deadline(_LINGER, self._server.limits.linger_s)
         if self.transport.can_write_eof():

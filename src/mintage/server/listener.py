@@ -16,6 +16,7 @@ from mintage.base import MintageError
 from mintage.base.http_head import Headers
 from mintage.base.ticker import Ticker
 from mintage.server.exchange import Exchange, HttpRequest, ResponseHeads
+from mintage.server.framing import Budget
 from mintage.server.http1 import Connection
 from mintage.server.limits import HttpLimits
 
@@ -48,7 +49,7 @@ class HttpServer:
         self.ticker = Ticker(self.loop, self.limits.tick_s)
         self.heads = ResponseHeads()
         self.connections: set[Connection] = set()
-        self.buffered_bytes = 0
+        self.budget = Budget(self.limits.buffered_bytes)
         self.requests = 0
         self.refused = 0
         self.closing = False
