@@ -3,12 +3,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mintage.base import ChoiceFinished, Message, MintageError, Request, Text, TextDelta
-from mintage.gateway.policy import Policy
 from mintage.gateway.shape_input import normalise_text, truncate
 from mintage.gateway.shape_output import OutputShaper
+from mintage.pricing import OutputPolicy
 
 
-def shaped(policy: Policy, pieces: list[str]) -> str:
+def shaped(policy: OutputPolicy, pieces: list[str]) -> str:
     shaper = OutputShaper(policy)
     events = [e for piece in pieces for e in shaper.feed(TextDelta(piece))]
     events += shaper.feed(ChoiceFinished("stop"))
@@ -17,27 +17,27 @@ def shaped(policy: Policy, pieces: list[str]) -> str:
 
 
 def test_trim_drops_the_space_around_but_not_inside() -> None:
-    assert shaped(Policy(trim=True), ["\n ", " Hello ", " ", "world. ", "\n"]) == "Hello  world."
+    assert shaped(OutputPolicy(trim=True), ["\n ", " Hello ", " ", "world. ", "\n"]) == "Hello  world."
 
 
 def test_a_repeated_sentence_is_said_once() -> None:
-    policy = Policy(deduplicate=True)
+    policy = OutputPolicy(deduplicate=True)
     assert shaped(policy, ["The sky is blue. The sky is blue. The sea too."]) == "The sky is blue. The sea too."
     assert shaped(policy, ["今天天气非常好啊。今天天气非常好啊。再见。"]) == "今天天气非常好啊。再见。"
 
 
 def test_short_sentences_may_repeat() -> None:
-    assert shaped(Policy(deduplicate=True), ["Yes. Yes. No."]) == "Yes. Yes. No."
+    assert shaped(OutputPolicy(deduplicate=True), ["Yes. Yes. No."]) == "Yes. Yes. No."
 
 
 def test_plain_strips_markdown() -> None:
     text = "# Title\n**Bold** and *soft* `code` [link](http://x.y)\n```python\nx = 2 * 3 * 4\n```\n"
-    assert shaped(Policy(format="plain"), [text]) == "Title\nBold and soft code link\nx = 2 * 3 * 4\n"
+    assert shaped(OutputPolicy(format="plain"), [text]) == "Title\nBold and soft code link\nx = 2 * 3 * 4\n"
 
 
 @given(st.text(alphabet="ab. \n。*", max_size=60), st.data(), st.booleans(), st.booleans())
 def test_the_pieces_do_not_matter(text: str, data: st.DataObject, trim: bool, deduplicate: bool) -> None:
-    policy = Policy(trim=trim, deduplicate=deduplicate)
+    policy = OutputPolicy(trim=trim, deduplicate=deduplicate)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     pieces = [text[i:j] for i, j in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     assert shaped(policy, pieces) == shaped(policy, list(text))

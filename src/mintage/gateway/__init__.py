@@ -1,1 +1,31 @@
+"""One request's life: identify, shape, limit, hold, answer, settle.
 
+In: a key and a canonical Request. Out: a Conversation, whose events end after its settlement is durable.
+Whatever costs money comes through here: the doors of the server, products, the playground.
+Start with gateway.py (admission), then conversation.py (answer and settlement), then relay.py (bytes through).
+"""
+
+from mintage.gateway.conversation import Conversation
+from mintage.gateway.gateway import Gateway
+from mintage.gateway.idempotency import Replay, ReplayStore
+from mintage.gateway.limits import Gcra, KeyLimits
+from mintage.gateway.meters import LATENCY_EDGES_MS, GatewayMeters, ModelMeters
+from mintage.gateway.request_log import RequestLog
+from mintage.gateway.snapshot import Caller, Costing, Route, Snapshot
+
+__all__ = [
+    "LATENCY_EDGES_MS",
+    "Caller",
+    "Conversation",
+    "Costing",
+    "Gateway",
+    "GatewayMeters",
+    "Gcra",
+    "KeyLimits",
+    "ModelMeters",
+    "Replay",
+    "ReplayStore",
+    "RequestLog",
+    "Route",
+    "Snapshot",
+]

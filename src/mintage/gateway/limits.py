@@ -58,6 +58,11 @@ class KeyLimits:
                 self.requests.adjust(-1)
             raise self._refusal("tokens", self.tokens_per_minute, wait_s)
 
+    def correct(self, tokens: int) -> None:
+        """Take (or, negative, give back) what the estimate was off by."""
+        if self.tokens is not None:
+            self.tokens.adjust(tokens)
+
     @staticmethod
     def _refusal(what: str, per_minute: int | None, wait_s: float) -> MintageError:
         return MintageError(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mintage.base import ChoiceFinished, Event, TextDelta
-from mintage.gateway.policy import Policy
+from mintage.pricing import OutputPolicy
 
 #: The end of a sentence or line, in English and Chinese. What follows belongs to the next one.
 _SENTENCE_END: Final = re.compile(r"[.!?](?=\s)|[。！？…]|\n")
@@ -35,7 +35,7 @@ def plain(text: str) -> str:
 class _ChoiceShaper:
     """One choice's text: fed in any pieces, it yields the same shaped text."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: OutputPolicy) -> None:
         self._policy = policy
         self._by_sentence = policy.deduplicate or policy.format == "plain"
         self._pending = ""
@@ -93,7 +93,7 @@ class _ChoiceShaper:
 class OutputShaper:
     """Shapes the text of every choice of one answer. Events that are not text pass through, in order."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: OutputPolicy) -> None:
         self._policy = policy
         self._choices: dict[int, _ChoiceShaper] = {}
 

@@ -1,0 +1,308 @@
+"""One admitted request, from its durable hold to its one settlement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mintage.base import (
+    Answer,
+    AnswerStarted,
+    Charge,
+    ChoiceFinished,
+    Cost,
+    Event,
+    Hold,
+    MintageError,
+    Outcome,
+    RatedLine,
+    ReasoningDelta,
+    Receipt,
+    Request,
+    Settlement,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    UsageReported,
+)
+from mintage.gateway.collect import Collector
+from mintage.gateway.shape_output import OutputShaper
+from mintage.gateway.snapshot import Caller, Route
+
+if TYPE_CHECKING:
+    from mintage.gateway.gateway import Gateway
+
+_BYTES_PER_TOKEN = 4  # only for estimates of prompts whose provider never reported
+
+
+class Conversation:
+    """Iterate events() or await answer(); both settle before they hand over their last piece.
+
+    A reader that leaves calls reader_left(). Whatever happens, exactly one of settle and release reaches the books.
+    """
+
+    __slots__ = (
+        "_cut",
+        "_deltas",
+        "_gateway",
+        "_reserved_tokens",
+        "_settled",
+        "_task",
+        "caller",
+        "ended",
+        "estimated",
+        "first_token_ns",
+        "hold",
+        "id",
+        "idempotency_key",
+        "input_bound",
+        "input_tokens",
+        "left",
+        "outcome",
+        "output_bound",
+        "payload_hash",
+        "prompt_bytes",
+        "receipt",
+        "request",
+        "route",
+        "started_monotonic_ns",
+        "started_ns",
+        "usage",
+    )
+
+    def __init__(self, gateway: Gateway, request_id: str, caller: Caller, route: Route, request: Request) -> None:
+        self._gateway = gateway
+        self.id = request_id
+        self.caller = caller
+        self.route = route
+        self.request = request
+        self.started_ns = gateway.clock.now_ns()
+        self.started_monotonic_ns = gateway.clock.monotonic_ns()
+        self.first_token_ns = 0
+        self.hold: Hold | None = None
+        self.input_tokens: int | None = None  # exact, if the engine counted
+        self.prompt_bytes = 0
+        self.input_bound = 0
+        self.output_bound = 0
+        self.idempotency_key: str | None = None
+        self.payload_hash = ""
+        self.usage: Usage | None = None
+        self.receipt: Receipt | None = None
+        self.outcome: Outcome | None = None
+        self.estimated = False
+        self.left = False
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reserved_tokens = 0
+        self._deltas = 0
+        self._cut = False
+        self._settled: asyncio.Future[Receipt] | None = None
+        self._task: asyncio.Task[object] | None = None
+
+    # The two ways to read it
+
+    async def events(self) -> AsyncIterator[Event]:
+        """The shaped events of the answer. UsageReported comes last, after the settlement is durable.
+
+        Raises MintageError if the engine fails, and upstream_failed ("cut") if it was cut while someone still reads.
+        """
+        self._task = asyncio.current_task()
+        shaper = OutputShaper(self.caller.policies.output) if self.caller.policies.output.shapes else None
+        reported: UsageReported | None = None
+        try:
+            async with aclosing(self.route.engine.stream(self._engine_request())) as stream:
+                async for event in stream:
+                    if type(event) is UsageReported:
+                        reported = event
+                        continue
+                    self._count(event)
+                    if self._drained():
+                        break
+                    for shaped in shaper.feed(event) if shaper else (event,):
+                        yield shaped
+            if reported is None:
+                await self.settle(self._estimate(), "cut")
+                raise self._cut_error()
+            await self.settle(reported, "ok")
+        except (asyncio.CancelledError, GeneratorExit):
+            self._settle_unless_settled(self._estimate() if reported is None else reported, "cut")
+            raise
+        except MintageError as error:
+            await self.fail(error)
+            raise
+        yield msgspec.structs.replace(reported, usage=self.usage or reported.usage)
+
+    async def answer(self) -> Answer:
+        """The whole answer, settled."""
+        collector = Collector(self.request.model)
+        async for event in self.events():
+            collector.add(event)
+        return collector.answer()
+
+    # What its reader and the gateway do to it
+
+    def reader_left(self) -> None:
+        """The client hung up: cut or drain, as the plan says. Safe to call at any time."""
+        self.left = True
+        if self.caller.policies.disconnect == "cut" or not self.request.stream:
+            self.cut()
+
+    def cut(self) -> None:
+        """Stop the answer now; what was streamed is billed as an estimate."""
+        self._cut = True
+        if self._task is not None and self._settled is None:
+            self._task.cancel()
+
+    @property
+    def was_cut(self) -> bool:
+        return self._cut
+
+    def release(self, reason: str) -> None:
+        """Nothing was used: give the hold back. The record is queued before this returns."""
+        if self._settled is None and not self.ended.done():
+            self._gateway.log.release(self.id, reason)
+            self._end(0)
+
+    async def fail(self, error: MintageError) -> None:
+        """The engine failed. A failed answer is free to the customer; what it cost us is booked."""
+        self._gateway.meters.failed(error.code)
+        if self._deltas == 0 and self._settled is None:
+            self.release(error.code)
+        elif self._settled is None:
+            await self.settle(self._estimate(), "failed")
+
+    # Limits
+
+    def reserve(self, tokens: int) -> None:
+        """Take an estimate from the key's limits, or raise rate_limited. It is corrected when the usage is known."""
+        self.caller.limits.admit(tokens, self.started_monotonic_ns)
+        self._reserved_tokens = tokens
+
+    def unreserve(self) -> None:
+        """The request was refused after all."""
+        self.caller.limits.correct(-self._reserved_tokens)
+        self._reserved_tokens = 0
+
+    # Settlement
+
+    def settle(self, reported: UsageReported, outcome: Outcome) -> asyncio.Future[Receipt]:
+        """Queue the one settlement and return its receipt's future, shielded from the caller's cancellation.
+
+        The record is in the log's queue when this returns, so that a cancelled task loses nothing.
+        """
+        if self._settled is None:
+            self.usage = usage = msgspec.structs.replace(reported.usage, requests=1)
+            self.outcome, self.estimated = outcome, reported.estimated
+            future = self._gateway.log.settle(self._settlement(usage, reported, outcome))
+            self._settled = future
+            future.add_done_callback(self._on_receipt)
+        return asyncio.shield(self._settled)
+
+    def _settle_unless_settled(self, reported: UsageReported, outcome: Outcome) -> None:
+        if self._settled is not None or self.ended.done():
+            return
+        if self._deltas == 0 and not self.route.engine.local:
+            self.release("the reader left before the first token")
+        else:
+            self.settle(reported, outcome)
+
+    def _settlement(self, usage: Usage, reported: UsageReported, outcome: Outcome) -> Settlement:
+        caller, request = self.caller, self.request
+        return Settlement(
+            hold_id=self.id,
+            tenant_id=caller.tenant_id,
+            project_id=caller.project_id,
+            wallet_id=caller.wallet_id,
+            key_id=caller.key_id,
+            model=request.model,
+            product=caller.product,
+            occurred_ns=self.started_ns,
+            usage=usage,
+            charge=self._charge(usage, outcome),
+            costs=(self._cost(usage, reported.engine_ms),),
+            outcome=outcome,
+            estimated=reported.estimated,
+            end_user=request.end_user,
+            operation=request.operation,
+            latency_ms=self.latency_ms(),
+            first_token_ms=self.first_token_ms(),
+            idempotency_key=self.idempotency_key,
+            payload_hash=self.payload_hash,
+        )
+
+    def _charge(self, usage: Usage, outcome: Outcome) -> Charge:
+        card = self.caller.card
+        if outcome == "failed":
+            return Charge(price_id=card.id, currency=card.currency, attos=0)
+        charge = card.rate(self.request.model, usage, self.started_ns)
+        limit_attos = self.hold.amount_nanos * 1_000_000_000 if self.hold is not None else 0
+        if charge.attos > limit_attos and self.caller.policies.settle_above_hold == "cap":
+            excess = limit_attos - charge.attos
+            line = RatedLine(meter="hold_cap", quantity=1, rate_attos=excess, attos=excess)
+            charge = msgspec.structs.replace(charge, attos=limit_attos, lines=(*charge.lines, line))
+        return charge
+
+    def _cost(self, usage: Usage, engine_ms: float) -> Cost:
+        return self.route.costing(usage, engine_ms, self.started_ns)
+
+    def _on_receipt(self, future: asyncio.Future[Receipt]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self.receipt = future.result()
+        usage = self.usage or Usage()
+        self._end(usage.prompt_tokens + usage.completion_tokens)
+
+    def _end(self, tokens: int) -> None:
+        self.caller.limits.correct(tokens - self._reserved_tokens)
+        self._gateway.open.pop(self.id, None)
+        self._gateway.meters.ended(self)
+        if self._gateway.request_log is not None:
+            self._gateway.request_log.write(self, self.outcome or "released")
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    # What it took
+
+    def latency_ms(self) -> float:
+        """From admission until now."""
+        return (self._gateway.clock.monotonic_ns() - self.started_monotonic_ns) / 1e6
+
+    def first_token_ms(self) -> float | None:
+        return (self.first_token_ns - self.started_monotonic_ns) / 1e6 if self.first_token_ns else None
+
+    def _engine_request(self) -> Request:
+        if self.route.upstream_model == self.request.model:
+            return self.request
+        return msgspec.structs.replace(self.request, model=self.route.upstream_model)
+
+    def _count(self, event: Event) -> None:
+        kind = type(event)
+        if kind is TextDelta or kind is ReasoningDelta or kind is ToolCallDelta:
+            if not self._deltas:
+                self.first_token_ns = self._gateway.clock.monotonic_ns()
+            self._deltas += 1
+        elif kind is not AnswerStarted and kind is not ChoiceFinished:
+            self._deltas += 1
+
+    def note_relayed(self, deltas: int) -> None:
+        """The byte path saw this many deltas in all."""
+        if deltas and not self._deltas:
+            self.first_token_ns = self._gateway.clock.monotonic_ns()
+        self._deltas = deltas
+
+    def _drained(self) -> bool:
+        return self.left and self._deltas > self.caller.policies.drain_limit_tokens
+
+    def _estimate(self) -> UsageReported:
+        """What was used, counted by us: exact for a prompt that the engine counted, a delta for a token."""
+        prompt = self.input_tokens if self.input_tokens is not None else max(1, self.prompt_bytes // _BYTES_PER_TOKEN)
+        elapsed_ms = self.latency_ms()
+        usage = Usage(input_tokens=prompt, output_tokens=self._deltas)
+        return UsageReported(usage=usage, engine_ms=elapsed_ms if self.route.engine.local else 0.0, estimated=True)
+
+    def _cut_error(self) -> MintageError:
+        return MintageError(
+            "upstream_failed", "The answer was cut before its end.", "Ask again; what was streamed is billed."
+        )

@@ -1,0 +1,165 @@
+"""The gateway: who asks, what it may cost at most, and the conversation that then answers, settled once.
+
+Whatever costs money comes through admit(): the doors of the server, the products and the playground alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from mintage.base import Clock, Hold, MintageError, Request, new_id
+from mintage.books import CommitLog
+from mintage.gateway.bounds import answers, body_bytes, check_capabilities, input_bound_tokens, output_bound_tokens
+from mintage.gateway.conversation import Conversation
+from mintage.gateway.idempotency import Replay, ReplayStore, already_answered, other_body
+from mintage.gateway.meters import GatewayMeters
+from mintage.gateway.request_log import RequestLog
+from mintage.gateway.shape_input import normalise, too_long, truncate
+from mintage.gateway.snapshot import Caller, Snapshot
+
+#: A conversation is cut this long before its lease ends, so that it settles under its own hold.
+_LEASE_MARGIN_NS: Final = 30 * 1_000_000_000
+_SETTLE_WAIT_S: Final = 5
+
+
+class Gateway:
+    """One per process. The snapshot is swapped whole; conversations keep the routes they began with."""
+
+    def __init__(
+        self, log: CommitLog, clock: Clock, *, hold_lease_s: int, request_log: RequestLog | None = None
+    ) -> None:
+        self.log = log
+        self.clock = clock
+        self.snapshot = Snapshot()
+        self.meters = GatewayMeters()
+        self.replays = ReplayStore(clock)
+        self.request_log = request_log
+        self.open: dict[str, Conversation] = {}
+        self.closing = False
+        self._lease_ns = hold_lease_s * 1_000_000_000
+
+    def identify(self, key: bytes) -> Caller:
+        """Raises unauthenticated."""
+        return self.snapshot.identify(key, self.clock.now_ns())
+
+    async def admit(self, caller: Caller, request: Request, *, size_bytes: int | None = None) -> Conversation:
+        """Check, limit, shape and hold. Returns once the hold is durable; raises MintageError with nothing held.
+
+        size_bytes is the length of the body as received, if the request came over the wire.
+        """
+        try:
+            if self.closing:
+                raise _shutting_down()
+            route = self.snapshot.route(caller, request.model)
+            check_capabilities(request, route.capabilities)
+            conversation = Conversation(self, new_id("req", self.clock.now_ns()), caller, route, request)
+            conversation.prompt_bytes = body_bytes(request) if size_bytes is None else size_bytes
+            output_bound = output_bound_tokens(request, caller.policies.output, route.capabilities)
+            conversation.reserve(conversation.prompt_bytes // 4 + output_bound * answers(request))
+            try:
+                await self._shape(conversation, output_bound)
+                await self._hold(conversation)
+            except BaseException:
+                conversation.unreserve()
+                raise
+        except MintageError as error:
+            self.meters.refused(error.code)
+            raise
+        return conversation
+
+    async def _shape(self, conversation: Conversation, output_bound: int) -> None:
+        """Normalise and fit the input; make the output limit explicit, so that nothing runs past its hold."""
+        request, route, policy = conversation.request, conversation.route, conversation.caller.policies.input
+        if policy.normalise:
+            request = normalise(request)
+        context = route.capabilities.context_tokens
+        if route.capabilities.exact_count and context is not None:
+            room = context - min(output_bound, context // 2)
+            room = min(room, policy.max_tokens or room)
+            if policy.too_long == "truncate" and request.messages:
+                request, tokens = await truncate(request, route.engine.count_tokens, room)
+            else:
+                tokens = await route.engine.count_tokens(request)
+                most = min(context - 1, policy.max_tokens or context)
+                if tokens > most:
+                    raise too_long(tokens, most)
+            conversation.input_tokens = conversation.input_bound = tokens
+            output_bound = min(output_bound, context - tokens)
+        else:
+            conversation.input_bound = input_bound_tokens(request, conversation.prompt_bytes)
+        if request.max_output_tokens != output_bound:
+            request = msgspec.structs.replace(request, max_output_tokens=output_bound)
+        conversation.request = request
+        conversation.output_bound = output_bound
+
+    async def _hold(self, conversation: Conversation) -> None:
+        caller, request = conversation.caller, conversation.request
+        count = answers(request)
+        conversation.hold = hold = Hold(
+            id=conversation.id,
+            tenant_id=caller.tenant_id,
+            wallet_id=caller.wallet_id,
+            currency=caller.currency,
+            amount_nanos=caller.card.bound(
+                request.model,
+                input_bound_tokens=conversation.input_bound * count,
+                output_bound_tokens=conversation.output_bound * count,
+                at_ns=conversation.started_ns,
+            ),
+            created_ns=conversation.started_ns,
+            lease_until_ns=conversation.started_ns + self._lease_ns,
+            key_id=caller.key_id,
+            model=request.model,
+        )
+        durable = self.log.hold(hold)
+        self.open[conversation.id] = conversation
+        try:
+            await asyncio.shield(durable)
+        except asyncio.CancelledError:
+            conversation.release("the reader left before dispatch")
+            raise
+        except MintageError:
+            self.open.pop(conversation.id, None)
+            raise
+
+    async def replay(self, caller: Caller, key: str, payload_hash: str) -> Replay | None:
+        """Begin a request under an idempotency key. A Replay: it was answered, send that again. None: go ahead.
+
+        Raises idempotency_conflict for a key used with another body, or charged for an answer that is not kept.
+        """
+        replay = await self.replays.begin(caller.tenant_id, key, payload_hash)
+        if replay is None and (known := self.log.idempotent(caller.tenant_id, key)) is not None:
+            self.replays.abandon(caller.tenant_id, key)
+            raise other_body() if known[0] != payload_hash else already_answered(known[1].hold_id)
+        return replay
+
+    def cut_overdue(self) -> int:
+        """Cut what runs so long that its lease would end first. Returns how many."""
+        deadline_ns = self.clock.now_ns() + _LEASE_MARGIN_NS
+        overdue = [c for c in self.open.values() if c.hold is not None and c.hold.lease_until_ns < deadline_ns]
+        for conversation in overdue:
+            conversation.cut()
+        return len(overdue)
+
+    async def close(self, grace_s: float) -> None:
+        """Refuse new requests, let running ones end within grace_s seconds, then cut and settle the rest."""
+        self.closing = True
+        await _all_ended(self.open.values(), grace_s)
+        for conversation in list(self.open.values()):
+            conversation.cut()
+        await _all_ended(self.open.values(), _SETTLE_WAIT_S)
+        if self.request_log is not None:
+            self.request_log.flush()
+
+
+async def _all_ended(conversations: Iterable[Conversation], timeout_s: float) -> None:
+    if pending := [conversation.ended for conversation in conversations]:
+        await asyncio.wait(pending, timeout=timeout_s)
+
+
+def _shutting_down() -> MintageError:
+    return MintageError("shutting_down", "The server is shutting down.", "Try again in a moment.", retry_after_s=2)
