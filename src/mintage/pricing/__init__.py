@@ -7,6 +7,7 @@ Start with load_plan -> freeze_plan -> compile_plan -> RateCard.rate.
 
 from mintage.pricing.card import RateCard, compile_plan
 from mintage.pricing.explain import ExplainedLine
+from mintage.pricing.json_schema import plan_schema
 from mintage.pricing.parse import load_plan, plan_from_data
 from mintage.pricing.plan import Adjustment, Fee, Grant, Names, Plan, Price, Window
 from mintage.pricing.policies import InputPolicy, Limits, OutputPolicy, Policies
@@ -34,5 +35,6 @@ __all__ = [
     "freeze_plan",
     "load_plan",
     "plan_from_data",
+    "plan_schema",
     "thaw_version",
 ]

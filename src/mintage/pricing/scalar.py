@@ -45,9 +45,8 @@ def effective_rate(price: Price, meter: str) -> Rate | None:
 def choose_price(plan: Plan, model: str, prompt_tokens: int, at_ns: int, dimensions: Dimensions) -> Price:
     """The one price of a request. Raises MintageError("unpriceable")."""
     for price in candidates(plan.prices, model):
-        if prompt_tokens >= price.above_prompt_tokens + (price.above_prompt_tokens > 0) and conditions_hold(
-            price, at_ns, dimensions
-        ):
+        long_enough = price.above_prompt_tokens == 0 or prompt_tokens > price.above_prompt_tokens
+        if long_enough and conditions_hold(price, at_ns, dimensions):
             return price
     raise unpriceable(plan, model)
 

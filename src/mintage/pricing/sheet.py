@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from mintage.base import ATTOS_PER_UNIT, METERS, MintageError, Usage
+from mintage.base import ATTOS_PER_UNIT, METERS, NANOS_MAX, MintageError, Usage
 from mintage.pricing.plan import Plan, Price
 from mintage.pricing.rates import to_attos
 from mintage.pricing.scalar import effective_rate, negative_quantity, unpriceable
@@ -36,7 +36,7 @@ def compile_rate(price: Price, meter: str, factor: Fraction) -> CompiledRate | N
 
 
 class Sheet:
-    """compiled[i] belongs to METERS[i]. above: the prompt must be longer than this (-1: any prompt)."""
+    """compiled[i] belongs to METERS[i]. above: the prompt must be longer than this; negative: any prompt."""
 
     __slots__ = (
         "above",
@@ -54,7 +54,7 @@ class Sheet:
 
     def __init__(self, price: Price, factor: Fraction) -> None:
         self.price = price
-        self.above = price.above_prompt_tokens or -1
+        self.above = price.above_prompt_tokens or -NANOS_MAX
         self.compiled = tuple(compile_rate(price, meter, factor) for meter in METERS)
         self.input = self._dearest(_INPUT)
         self.output = self._dearest(_OUTPUT)
