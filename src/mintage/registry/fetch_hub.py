@@ -107,13 +107,13 @@ class Hub:
                 raise too_large(limit_bytes)
             check_room(folder, file.size_bytes)
         part = folder / _PART_NAME
-        validator = _resume_from(folder, file)
+        _resume_from(folder, file)
         start = part.stat().st_size if part.exists() else 0
         meter = Meter("download", file.size_bytes, progress, start_bytes=start, limit_bytes=limit_bytes)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 with self._client() as client:
-                    validator = self._continue(client, file, folder, validator, meter)
+                    self._continue(client, file, folder, meter)
                 break
             except httpx.TransportError as error:
                 if attempt == _ATTEMPTS:
@@ -128,11 +128,12 @@ class Hub:
         meter.finish()
         return part
 
-    def _continue(self, client: httpx.Client, file: HubFile, folder: Path, validator: str, meter: Meter) -> str:
+    def _continue(self, client: httpx.Client, file: HubFile, folder: Path, meter: Meter) -> None:
         part = folder / _PART_NAME
+        validator = _resume_from(folder, file)
         have = part.stat().st_size if part.exists() else 0
         if file.size_bytes is not None and have >= file.size_bytes:
-            return validator
+            return
         headers = {"Accept-Encoding": "identity"}
         if have and validator and file.size_bytes is not None:
             headers |= {"Range": f"bytes={have}-", "If-Range": validator}
@@ -142,8 +143,7 @@ class Hub:
             if not resumed:
                 _check_status(response, 200)
             etag = response.headers.get("etag", "")
-            validator = "" if etag.startswith("W/") else etag
-            _write_state(folder, _State(file, validator))
+            _write_state(folder, _State(file, "" if etag.startswith("W/") else etag))
             with part.open("ab" if resumed else "wb") as out:
                 meter.move_to(have if resumed else 0)
                 for chunk in response.iter_raw():
@@ -151,7 +151,6 @@ class Hub:
                     out.write(chunk)
                 out.flush()
                 os.fsync(out.fileno())
-        return validator
 
     def _client(self) -> httpx.Client:
         import httpx

