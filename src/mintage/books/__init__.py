@@ -22,6 +22,7 @@ from mintage.books.entries import (
     UsageEvent,
     WalletOpened,
 )
+from mintage.books.home import Home, ServerAddress
 from mintage.books.log import CommitLog
 from mintage.books.log_store import FrameReader
 from mintage.books.wallets import Wallet, WalletBook
@@ -37,9 +38,11 @@ __all__ = [
     "FrameReader",
     "Funding",
     "Held",
+    "Home",
     "Line",
     "Released",
     "Reported",
+    "ServerAddress",
     "Settled",
     "ToppedUp",
     "TopUpKind",

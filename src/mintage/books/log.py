@@ -343,6 +343,16 @@ class CommitLog:
             )
         return found[1]
 
+    def settled(self, hold_id: str) -> Settled | None:
+        """The durable settlement of a request, None for one that is open, ended otherwise or unknown."""
+        entry = self._seek(lambda reader: reader.ended(hold_id))
+        return entry.body if entry is not None and isinstance(entry.body, Settled) else None
+
+    @property
+    def failed(self) -> bool:
+        """A write or fsync has failed: nothing is accepted until the log is opened anew."""
+        return self._error is not None
+
     def wallet(self, wallet_id: str) -> Wallet:
         """A snapshot of now. Raises MintageError("not_found")."""
         return self._book.account(wallet_id).view()

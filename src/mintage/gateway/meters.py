@@ -20,6 +20,7 @@ class ModelMeters:
         "charge_nanos",
         "cost_nanos",
         "first_token_ms_buckets",
+        "first_token_ms_sum",
         "input_tokens",
         "latency_ms_buckets",
         "latency_ms_sum",
@@ -35,6 +36,7 @@ class ModelMeters:
         self.cost_nanos = 0
         self.latency_ms_sum = 0.0
         self.latency_ms_buckets = [0] * (len(LATENCY_EDGES_MS) + 1)
+        self.first_token_ms_sum = 0.0
         self.first_token_ms_buckets = [0] * (len(LATENCY_EDGES_MS) + 1)
 
 
@@ -81,4 +83,5 @@ class GatewayMeters:
         meters.latency_ms_sum += latency_ms
         meters.latency_ms_buckets[_bucket(latency_ms)] += 1
         if (first_token_ms := conversation.first_token_ms()) is not None:
+            meters.first_token_ms_sum += first_token_ms
             meters.first_token_ms_buckets[_bucket(first_token_ms)] += 1

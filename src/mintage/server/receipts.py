@@ -1,4 +1,4 @@
-"""What a request cost, as response headers and as JSON for its own customer. Our cost and margin are not theirs to see."""
+"""What a request cost, as headers and as JSON, for its own customer. Our cost and margin are not theirs to see."""
 
 from __future__ import annotations
 
