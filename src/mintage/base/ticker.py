@@ -23,15 +23,20 @@ class Timed(Protocol):
 class Ticker:
     """now_s is the loop's time at the last tick: late by at most period_s, and free to read."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, period_s: float = 0.5) -> None:
-        self.now_s = loop.time()
+    def __init__(self, period_s: float = 0.5) -> None:
+        self.now_s = 0.0
         self.period_s = period_s
         self.members: set[Timed] = set()
-        self._loop = loop
         self._handle: asyncio.TimerHandle | None = None
 
+    @property
+    def running(self) -> bool:
+        return self._handle is not None
+
     def start(self) -> None:
+        """Tick on the running loop from now on. Safe to call twice."""
         if self._handle is None:
+            self._loop = asyncio.get_running_loop()
             self.now_s = self._loop.time()
             self._handle = self._loop.call_later(self.period_s, self._tick)
 

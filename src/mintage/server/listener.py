@@ -46,7 +46,7 @@ class HttpServer:
     ) -> None:  # fmt: skip
         self.limits = limits or HttpLimits()
         self.loop = asyncio.get_running_loop()
-        self.ticker = Ticker(self.loop, self.limits.tick_s)
+        self.ticker = Ticker(self.limits.tick_s)
         self.heads = ResponseHeads()
         self.connections: set[Connection] = set()
         self.budget = Budget(self.limits.buffered_bytes)
