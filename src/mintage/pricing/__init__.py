@@ -6,6 +6,7 @@ Start with load_plan -> freeze_plan -> compile_plan -> RateCard.rate.
 """
 
 from mintage.pricing.card import RateCard, compile_plan
+from mintage.pricing.costs import CostBook, compute_cost
 from mintage.pricing.explain import ExplainedLine
 from mintage.pricing.json_schema import plan_schema
 from mintage.pricing.parse import load_plan, plan_from_data
@@ -16,6 +17,7 @@ from mintage.pricing.version import PriceVersion, canonical_form, freeze_plan, t
 
 __all__ = [
     "Adjustment",
+    "CostBook",
     "ExplainedLine",
     "Fee",
     "Grant",
@@ -32,6 +34,7 @@ __all__ = [
     "Window",
     "canonical_form",
     "compile_plan",
+    "compute_cost",
     "freeze_plan",
     "load_plan",
     "plan_from_data",
