@@ -95,9 +95,8 @@ class CostBook:
 
     def _schedule(self, provider: str, model: str) -> Schedule:
         key = (provider, model)
-        if key in self._schedules:
-            found = self._schedules[key]
-        else:
+        found = self._schedules.get(key)
+        if found is None and key not in self._schedules:
             found = self._find(provider, model)
             if len(self._schedules) < _CACHE_LIMIT:
                 self._schedules[key] = found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -43,18 +44,18 @@ class Schedule:
         self._units = units
         self._variants = model.variants if own else ()
         self._known = {pair for variant in self._variants for pair in variant.when.items()}
-        self._compiled: dict[tuple[int, tuple[int, ...], int], Compiled] = {}
+        self._bands: dict[tuple[int, tuple[int, ...]], tuple[tuple[int, ...], tuple[Compiled, ...]]] = {}
 
     def compiled(self, prompt_tokens: int, at_ns: int, context: Mapping[str, str] = _NOTHING) -> Compiled:
         """One integer rate per meter of Usage. Raises MintageError("unpriceable") for a context nobody priced."""
-        entry, chosen = self._select(at_ns, context)
-        prices = self._prices(entry, chosen)
-        band = sum(prompt_tokens > start for start in _starts(prices))
-        key = (entry, chosen, band)
-        found = self._compiled.get(key)
+        key = self._select(at_ns, context)
+        found = self._bands.get(key)
         if found is None:
-            found = self._compiled[key] = tuple(self._compile(meter, prices, prompt_tokens) for meter in METERS)
-        return found
+            prices = self._prices(*key)
+            starts = _starts(prices)
+            bands = tuple(self._compile_all(prices, start + 1) for start in (-1, *starts))
+            found = self._bands[key] = starts, bands
+        return found[1][bisect_left(found[0], prompt_tokens)]
 
     def exact(
         self, usage: Usage, parts: Mapping[str, int], at_ns: int, context: Mapping[str, str] = _NOTHING
@@ -74,7 +75,9 @@ class Schedule:
 
     def _select(self, at_ns: int, context: Mapping[str, str]) -> tuple[int, tuple[int, ...]]:
         entries = self.model.prices
-        entry = next((i for i in range(len(entries) - 1, 0, -1) if entries[i].active(at_ns)), 0)
+        entry = len(entries) - 1
+        while entry and not entries[entry].active(at_ns):
+            entry -= 1
         if not context:
             return entry, ()
         for pair in context.items():
@@ -98,6 +101,9 @@ class Schedule:
         for index in reversed(chosen):  # the first variant that names a unit wins
             merged.update(self._variants[index].rates)
         return merged
+
+    def _compile_all(self, prices: PriceSet, prompt_tokens: int) -> Compiled:
+        return tuple(self._compile(meter, prices, prompt_tokens) for meter in METERS)
 
     def _compile(self, meter: str, prices: PriceSet, prompt_tokens: int) -> CompiledRate | None:
         chain, size = _CHAINS.get(meter, ((), 1))
@@ -148,8 +154,9 @@ class Schedule:
         return leaves
 
 
-def _starts(prices: PriceSet) -> list[int]:
-    return sorted({start for price in prices.values() if isinstance(price, Tiered) for start, _ in price.tiers})
+def _starts(prices: PriceSet) -> tuple[int, ...]:
+    starts = (start for price in prices.values() if isinstance(price, Tiered) for start, _ in price.tiers)
+    return tuple(sorted(set(starts)))
 
 
 def _at(price: Decimal | Tiered, prompt_tokens: int) -> Decimal:
