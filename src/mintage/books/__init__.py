@@ -23,11 +23,16 @@ from mintage.books.entries import (
     WalletOpened,
 )
 from mintage.books.home import Home, ServerAddress
+from mintage.books.journal import Journal, Posting
+from mintage.books.ledger import Ledger
+from mintage.books.ledger_journals import JournalPage
+from mintage.books.ledger_reader import AccountBalance, LedgerReader, ProfitAndLoss, UsageLine
 from mintage.books.log import CommitLog
 from mintage.books.log_store import FrameReader
 from mintage.books.wallets import Wallet, WalletBook
 
 __all__ = [
+    "AccountBalance",
     "BigKey",
     "Body",
     "CommitLog",
@@ -39,14 +44,21 @@ __all__ = [
     "Funding",
     "Held",
     "Home",
+    "Journal",
+    "JournalPage",
+    "Ledger",
+    "LedgerReader",
     "Line",
+    "Posting",
+    "ProfitAndLoss",
     "Released",
     "Reported",
     "ServerAddress",
     "Settled",
-    "ToppedUp",
     "TopUpKind",
+    "ToppedUp",
     "UsageEvent",
+    "UsageLine",
     "Wallet",
     "WalletBook",
     "WalletOpened",
