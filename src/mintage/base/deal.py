@@ -12,7 +12,7 @@ import msgspec
 from mintage.base.usage import Usage
 
 
-class RatedLine(msgspec.Struct, frozen=True, kw_only=True):
+class RatedLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """quantity of one meter at one rate. attos = exact amount in 1e-18 currency units."""
 
     meter: str
@@ -21,7 +21,7 @@ class RatedLine(msgspec.Struct, frozen=True, kw_only=True):
     attos: int
 
 
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
+class Charge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one request costs the customer, exact. price_id names the immutable price version it was rated by."""
 
     price_id: str
@@ -30,7 +30,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[RatedLine, ...] = ()
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one attempt cost us. provider is an upstream's name, or `own` for our own compute."""
 
     provider: str
@@ -39,9 +39,10 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     attos: int
     usage: Usage = Usage()
     engine_ms: float = 0.0
+    upstream_id: str = ""  # the provider's own id of the request, for reconciliation
 
 
-class Hold(msgspec.Struct, frozen=True, kw_only=True):
+class Hold(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Funds set aside before dispatch: an upper bound of the charge. Its id is the request's id."""
 
     id: str
@@ -58,7 +59,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 Outcome = Literal["ok", "cut", "failed"]
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The one terminal record of a request: usage, charge and costs, posted together or not at all."""
 
     hold_id: str
@@ -82,7 +83,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     payload_hash: str = ""
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the books answered to a settlement. posted_nanos is the integer part, with the carried remainder."""
 
     hold_id: str

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Disjoint, non-negative counts. A token belongs to exactly one class."""
 
     input_tokens: int = 0  # uncached

@@ -18,7 +18,7 @@ Funding = Literal["prepaid", "promo", "postpaid"]
 TopUpKind = Literal["cash", "promo"]
 
 
-class WalletOpened(msgspec.Struct, frozen=True, array_like=True, tag="wallet"):
+class WalletOpened(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="wallet"):
     """A wallet was opened, or its credit limit changed."""
 
     at_ns: int
@@ -29,7 +29,7 @@ class WalletOpened(msgspec.Struct, frozen=True, array_like=True, tag="wallet"):
     credit_limit_nanos: int
 
 
-class ToppedUp(msgspec.Struct, frozen=True, array_like=True, tag="top_up"):
+class ToppedUp(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="top_up"):
     """amount_nanos > 0 came in from (source, source_id), which is unique; balance_nanos is the balance afterwards."""
 
     at_ns: int
@@ -44,7 +44,7 @@ class ToppedUp(msgspec.Struct, frozen=True, array_like=True, tag="top_up"):
     balance_nanos: int
 
 
-class Held(msgspec.Struct, frozen=True, array_like=True, tag="hold"):
+class Held(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hold"):
     """Funds set aside: the fields of base.Hold."""
 
     at_ns: int
@@ -59,7 +59,7 @@ class Held(msgspec.Struct, frozen=True, array_like=True, tag="hold"):
     model: str
 
 
-class Line(msgspec.Struct, frozen=True, array_like=True):
+class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """base.RatedLine without names."""
 
     meter: str
@@ -71,7 +71,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
         return RatedLine(meter=self.meter, quantity=self.quantity, rate_attos=self.rate_attos, attos=self.attos)
 
 
-class CostPosted(msgspec.Struct, frozen=True, array_like=True):
+class CostPosted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One attempt's cost: exact attos, and the whole nanos posted with the carry of (provider, price_id)."""
 
     provider: str
@@ -81,9 +81,10 @@ class CostPosted(msgspec.Struct, frozen=True, array_like=True):
     nanos: int
     usage: Usage
     engine_ms: float
+    upstream_id: str = ""
 
 
-class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settle"):
+class Settled(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="settle"):
     """The one terminal entry of a served request: usage, charge, costs and balance movement together.
 
     posted_nanos is the charge in whole nanos; the wallet moved by drawn_nanos = posted_nanos - shortfall_nanos.
@@ -126,10 +127,14 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settle"):
         return self.posted_nanos - self.shortfall_nanos
 
     def receipt(self, *, replayed: bool = False) -> Receipt:
+        cost_nanos = 0
+        for cost in self.costs:
+            if cost.currency == self.currency:
+                cost_nanos += cost.nanos
         return Receipt(
             hold_id=self.hold_id,
             posted_nanos=self.posted_nanos,
-            cost_nanos=sum(cost.nanos for cost in self.costs if cost.currency == self.currency),
+            cost_nanos=cost_nanos,
             currency=self.currency,
             balance_nanos=self.balance_nanos,
             held_nanos=self.held_nanos,
@@ -138,7 +143,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settle"):
         )
 
 
-class Released(msgspec.Struct, frozen=True, array_like=True, tag="release"):
+class Released(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="release"):
     """The hold ended without a charge: the request was never dispatched, or failed at no cost."""
 
     at_ns: int
@@ -149,7 +154,7 @@ class Released(msgspec.Struct, frozen=True, array_like=True, tag="release"):
     reason: str
 
 
-class Expired(msgspec.Struct, frozen=True, array_like=True, tag="expire"):
+class Expired(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="expire"):
     """The hold outlived its lease: its process died. Nothing is charged."""
 
     at_ns: int
@@ -159,7 +164,7 @@ class Expired(msgspec.Struct, frozen=True, array_like=True, tag="expire"):
     amount_nanos: int
 
 
-class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
+class UsageEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Usage that a customer or product reports itself. (tenant_id, source, id) is unique for ever.
 
     A correction is a new event whose supersedes names the id, within the same tenant and source, that it replaces.
@@ -180,7 +185,7 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
     supersedes: str | None = None
 
 
-class Reported(msgspec.Struct, frozen=True, array_like=True, tag="event"):
+class Reported(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="event"):
     """A usage event was accepted."""
 
     at_ns: int
@@ -190,7 +195,7 @@ class Reported(msgspec.Struct, frozen=True, array_like=True, tag="event"):
 Body = WalletOpened | ToppedUp | Held | Settled | Released | Expired | Reported
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of the log. seq counts from 1 without gaps."""
 
     seq: int

@@ -35,6 +35,7 @@ from mintage.books.entries import (
 )
 
 HOLDS_LIMIT: Final = 100_000
+_COST_LIMIT_ATTOS: Final = NANOS_MAX * ATTOS_PER_NANO
 _astuple = msgspec.structs.astuple
 
 
@@ -225,8 +226,8 @@ class WalletBook:
             raise _refuse(
                 f"The settlement of {s.hold_id} does not fit its hold.", "Use the hold's tenant, wallet and currency."
             )
-        if charge.attos < 0 or any(cost.attos < 0 for cost in s.costs):
-            raise _refuse("Charges and costs cannot be negative.", "Correct them with a credit note.")
+        if charge.attos < 0:
+            raise _refuse("A charge cannot be negative.", "Correct it with a credit note.")
         attos = 0 if replay_of else charge.attos
         key = (account.id, charge.price_id)
         posted, carry = divmod(self.charge_carry.get(key, 0) + attos, ATTOS_PER_NANO)
@@ -234,7 +235,7 @@ class WalletBook:
         if posted > NANOS_MAX or account.balance - posted < -NANOS_MAX:
             raise _refuse("The charge is beyond 9.2 billion currency units.", "Check the price.")
         costs = self._post_costs(s.costs)
-        self._carry(self.charge_carry, key, carry)
+        self.charge_carry[key] = carry
         self._close(held, account)
         account.balance -= posted - shortfall
         return Settled(
@@ -277,25 +278,27 @@ class WalletBook:
         free = account.balance - account.held + hold_nanos
         return max(0, posted - free)
 
-    @staticmethod
-    def _carry(carries: dict[tuple[str, str], int], key: tuple[str, str], carry: int) -> None:
-        if carry:
-            carries[key] = carry
-        else:
-            carries.pop(key, None)
-
     def _post_costs(self, costs: tuple[Cost, ...]) -> tuple[CostPosted, ...]:
         """Post every cost; all or none, since nothing here can fail after the first carry is written."""
         for cost in costs:
-            if cost.attos >= NANOS_MAX * ATTOS_PER_NANO:
-                raise _refuse("The cost is beyond 9.2 billion currency units.", "Check the cost book.")
+            if not 0 <= cost.attos < _COST_LIMIT_ATTOS:
+                raise _refuse("A cost must be from 0 to 9.2 billion currency units.", "Check the cost book.")
         posted = []
+        carries = self.cost_carry
         for cost in costs:
             key = (cost.provider, cost.price_id)
-            nanos, carry = divmod(self.cost_carry.get(key, 0) + cost.attos, ATTOS_PER_NANO)
-            self._carry(self.cost_carry, key, carry)
+            nanos, carries[key] = divmod(carries.get(key, 0) + cost.attos, ATTOS_PER_NANO)
             posted.append(
-                CostPosted(cost.provider, cost.price_id, cost.currency, cost.attos, nanos, cost.usage, cost.engine_ms)
+                CostPosted(
+                    cost.provider,
+                    cost.price_id,
+                    cost.currency,
+                    cost.attos,
+                    nanos,
+                    cost.usage,
+                    cost.engine_ms,
+                    cost.upstream_id,
+                )
             )
         return tuple(posted)
 
@@ -383,13 +386,12 @@ class WalletBook:
         attos = 0 if body.replay_of else body.attos
         posted, carry = divmod(self.charge_carry.get(key, 0) + attos, ATTOS_PER_NANO)
         shortfall = self._shortfall(account, held.amount_nanos, posted)
-        self._carry(self.charge_carry, key, carry)
+        self.charge_carry[key] = carry
         self._close(held, account)
         account.balance -= posted - shortfall
         for cost in body.costs:
             cost_key = (cost.provider, cost.price_id)
-            nanos, rest = divmod(self.cost_carry.get(cost_key, 0) + cost.attos, ATTOS_PER_NANO)
-            self._carry(self.cost_carry, cost_key, rest)
+            nanos, self.cost_carry[cost_key] = divmod(self.cost_carry.get(cost_key, 0) + cost.attos, ATTOS_PER_NANO)
             if nanos != cost.nanos:
                 raise _corrupt(body.hold_id, f"posted a cost of {cost.nanos} nanos where {nanos} follow")
         found = (held.amount_nanos, posted, shortfall, account.balance, account.held)
