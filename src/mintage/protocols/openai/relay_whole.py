@@ -1,0 +1,75 @@
+"""The byte path of what is not a stream: a request with the fields that are ours, an answer read for its usage."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from mintage.base import MintageError, UsageReported
+from mintage.protocols.openai.encode_request import OutputLimitField
+from mintage.protocols.openai.tally import Tally, scan
+from mintage.protocols.openai.upstream_errors import unreadable
+from mintage.protocols.openai.usage import encode_usage
+
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_json = msgspec.json.Encoder().encode
+_TRUE: Final = b"true"
+_USAGE_WANTED: Final = Raw(b'{"include_usage":true}')
+#: Accepted at the door and not served: with the upstream they would store data, or buy a dearer tier.
+_OURS: Final = ("service_tier", "store", "metadata")
+
+
+class RelayedAnswer(Struct, frozen=True):
+    """body: what to send, with the usage that is billed. report: that usage, estimated if none was believable."""
+
+    body: bytes
+    report: UsageReported
+    upstream_id: str
+    upstream_model: str
+
+
+def rewrite_request(
+    raw: bytes,
+    *,
+    model: str,
+    include_usage: bool,
+    max_output_tokens: int | None = None,
+    output_limit_field: OutputLimitField = "max_completion_tokens",
+) -> bytes:
+    """A body that decode_chat or decode_completion accepted, for an upstream of the same dialect.
+
+    include_usage: make a stream report its usage, whatever the client asked. max_output_tokens: the limit that the
+    hold was computed with, so that the upstream cannot write more; None leaves the client's own.
+    """
+    try:
+        members = _members(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise MintageError("invalid_json", "The body is not valid JSON.", "Send one JSON object.") from None
+    members["model"] = Raw(_json(model))
+    for name in _OURS:
+        members.pop(name, None)
+    stream = members.get("stream")
+    if include_usage and stream is not None and bytes(stream) == _TRUE:
+        members["stream_options"] = _USAGE_WANTED
+    if max_output_tokens is not None:
+        members.pop("max_tokens", None)
+        members.pop("max_completion_tokens", None)
+        members["max_tokens" if "prompt" in members else output_limit_field] = Raw(b"%d" % max_output_tokens)
+    return _json(members)
+
+
+def relay_answer(raw: bytes, *, model: str | None = None) -> RelayedAnswer:
+    """An upstream's whole answer. model: the name to show. Raises upstream_failed if it is not an answer."""
+    chunk = scan(raw)
+    if not chunk.choices:
+        raise unreadable("an answer without choices")
+    tally = Tally()
+    tally.add(chunk)
+    report = tally.report()
+    members = _members(raw)
+    members["usage"] = Raw(encode_usage(report.usage))
+    if model is not None:
+        members["model"] = Raw(_json(model))
+    return RelayedAnswer(_json(members), report, chunk.id or "", chunk.model or "")
