@@ -1,10 +1,13 @@
 """Fixtures that several rooms share."""
 
+import asyncio
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from mintage.registry import Registry
 
@@ -18,3 +21,8 @@ def model_home() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         Registry(home).pull("smollm2-135m")
     return home
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the event loop that the server runs on."""
+    return {"uvloop": uvloop.new_event_loop}

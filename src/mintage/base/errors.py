@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Final
 
 #: code -> HTTP status. A code is stable and public: scripts and SDKs match on it.
@@ -72,3 +73,9 @@ class MintageError(Exception):
 
     def __repr__(self) -> str:
         return f"MintageError({self.code!r}, {self.message!r}, {self.hint!r})"
+
+
+def places(error: BaseException) -> str:
+    """Where an error came from, innermost first. For logs: its message is left out, as it may hold a secret."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 import httptools
 
 from mintage.base import MintageError
+from mintage.base.errors import places
 from mintage.base.http_head import Headers, find_header, split_headers
 from mintage.base.ticker import NEVER
 
@@ -94,23 +95,8 @@ class UpstreamConnection(asyncio.Protocol):
     """Belongs to a client's pool. _call is the request that it works on, None while it is idle."""
 
     __slots__ = (
-        "_begun",
-        "_body_bytes",
-        "_call",
-        "_client",
-        "_complete",
-        "_head",
-        "_keep_alive",
-        "_parser",
-        "_paused",
-        "_pending",
-        "_pieces",
-        "_served",
-        "_until_close",
-        "closed",
-        "deadline_s",
-        "on_body",
-        "transport",
+        "_begun", "_body_bytes", "_call", "_client", "_complete", "_head", "_keep_alive", "_parser", "_paused",
+        "_pending", "_pieces", "_served", "_until_close", "closed", "deadline_s", "on_body", "transport",
     )  # fmt: skip
 
     def __init__(self, client: HttpClient) -> None:
@@ -161,12 +147,12 @@ class UpstreamConnection(asyncio.Protocol):
             self.deadline_s = self._client.ticker.now_s + self._client.silence_timeout_s
         try:
             self._read(data, call)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail("upstream_failed", f"sent what is not HTTP/1.1 ({str(error)[:80]})")
         except MintageError as error:
             self._end_with(error)
         except Exception as error:
-            log.exception("a response could not be passed on")
+            log.error("a response could not be passed on: %s at %s", type(error).__name__, places(error))
             self._end_with(MintageError("internal", "Something went wrong on our side.", type(error).__name__))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -219,8 +205,6 @@ class UpstreamConnection(asyncio.Protocol):
             if data[9:10] != b"1":
                 break
             self._parser.feed_data(data[:end])  # 100 Continue, 103 Early Hints: the answer is still to come
-            if self._parser.get_status_code() == 101:
-                raise httptools.HttpParserError("switches protocols")
             self._complete = False
             data = data[end:]
         raw = data[:end]

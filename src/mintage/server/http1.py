@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from mintage.base import MintageError
+from mintage.base.errors import places
 from mintage.base.http_head import find_header
 from mintage.base.ticker import NEVER
 from mintage.server.exchange import Exchange, HttpRequest
@@ -246,9 +246,7 @@ class Connection(asyncio.Protocol):
     def _failed(self, exchange: Exchange, error: Exception) -> None:
         """A handler raised: a typed answer if none was started, else a cut connection."""
         if not isinstance(error, MintageError):
-            frames = traceback.extract_tb(error.__traceback__)[-6:]
-            where = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames))
-            log.error("handler failed: %s at %s", type(error).__name__, where)  # no message: it may hold a secret
+            log.error("a handler failed: %s at %s", type(error).__name__, places(error))
             error = MintageError("internal", "Something went wrong on our side.", "Try again; the log tells more.")
         if exchange.started:
             exchange.abort()
