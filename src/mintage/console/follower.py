@@ -1,0 +1,134 @@
+"""The log's newest stretch, in memory: the last requests, the last hour by minute, the last day by quarter of an hour.
+
+It reads the log when somebody looks and costs the request path nothing. It never holds more than its limits: when it
+is too far behind, or has just begun, it starts near the log's end, and `since_ns` says from when its sums are whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from mintage.base import Clock
+from mintage.books import CommitLog, Entry, Expired, Held, Released, Settled
+
+MINUTE_NS: Final = 60 * 10**9
+QUARTER_NS: Final = 15 * MINUTE_NS
+MINUTES_KEPT: Final = 60
+QUARTERS_KEPT: Final = 96
+REQUESTS_KEPT: Final = 500
+BACKLOG_LIMIT: Final = 20_000
+_CHUNK: Final = 1_000
+
+
+class Sums(msgspec.Struct):
+    """Running totals of one currency."""
+
+    revenue_nanos: int = 0
+    cost_nanos: int = 0
+    requests: int = 0
+
+    def add(self, revenue_nanos: int, cost_nanos: int, requests: int = 1) -> None:
+        self.revenue_nanos += revenue_nanos
+        self.cost_nanos += cost_nanos
+        self.requests += requests
+
+
+class RequestRecord(msgspec.Struct):
+    """What the log has said of one request so far."""
+
+    id: str
+    at_ns: int
+    tenant_id: str
+    model: str
+    held: Held | None = None
+    end: Settled | Released | Expired | None = None
+
+
+#: (tenant_id, currency) -> sums
+TenantSums = dict[tuple[str, str], Sums]
+
+
+def movements(body: Settled) -> Iterator[tuple[str, int, int, int]]:
+    """(currency, revenue_nanos, cost_nanos, requests) of one settlement, as the ledger books it."""
+    charged = not body.replay_of
+    yield body.currency, body.posted_nanos if charged else 0, 0, int(charged)
+    for cost in body.costs:
+        yield cost.currency, 0, cost.nanos, 0
+
+
+class Follower:
+    """One per process. catch_up() is the only writer; it runs on the event loop and reads the log in a thread."""
+
+    def __init__(self, log: CommitLog, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._begin(0)
+
+    def _begin(self, seq: int) -> None:
+        self.seq = seq
+        self.since_ns: int | None = 0 if seq == 0 else None
+        self.requests: dict[str, RequestRecord] = {}
+        self.minutes: dict[int, TenantSums] = {}
+        self.quarters: dict[int, TenantSums] = {}
+
+    async def catch_up(self) -> int:
+        """Read what was committed since the last time. Returns the seq of the newest entry known."""
+        async with self._lock:
+            last_seq = await asyncio.to_thread(self._log.last_seq)
+            if last_seq - self.seq > BACKLOG_LIMIT:
+                self._begin(last_seq - BACKLOG_LIMIT)
+            while self.seq < last_seq:
+                entries = await asyncio.to_thread(self._log.entries, self.seq, _CHUNK)
+                if not entries:
+                    break
+                self._take(entries)
+            self._forget()
+            return self.seq
+
+    def _take(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            body = entry.body
+            if self.since_ns is None:
+                self.since_ns = body.at_ns
+            if isinstance(body, Held):
+                record = RequestRecord(body.hold_id, body.created_ns, body.tenant_id, body.model, held=body)
+                self.requests[body.hold_id] = record
+            elif isinstance(body, Settled):
+                self._settled(body)
+            elif isinstance(body, Released | Expired) and (known := self.requests.get(body.hold_id)) is not None:
+                known.end = body
+            self.seq = entry.seq
+
+    def _settled(self, body: Settled) -> None:
+        record = self.requests.get(body.hold_id)
+        if record is None:
+            record = RequestRecord(body.hold_id, body.occurred_ns, body.tenant_id, body.model)
+            self.requests[body.hold_id] = record
+        record.end = body
+        for buckets, width_ns in ((self.minutes, MINUTE_NS), (self.quarters, QUARTER_NS)):
+            sums = buckets.setdefault(body.occurred_ns // width_ns, {})
+            for currency, revenue, cost, requests in movements(body):
+                sums.setdefault((body.tenant_id, currency), Sums()).add(revenue, cost, requests)
+
+    def _forget(self) -> None:
+        now_ns = self._clock.now_ns()
+        for buckets, width_ns, kept in (
+            (self.minutes, MINUTE_NS, MINUTES_KEPT),
+            (self.quarters, QUARTER_NS, QUARTERS_KEPT),
+        ):
+            oldest = now_ns // width_ns - kept
+            for bucket in [bucket for bucket in buckets if bucket <= oldest]:
+                del buckets[bucket]
+        surplus = len(self.requests) - REQUESTS_KEPT
+        for request_id in list(self.requests)[: max(0, surplus)]:
+            del self.requests[request_id]
+
+    def newest(self, limit: int) -> list[RequestRecord]:
+        """The requests that began last, newest first."""
+        ordered = sorted(self.requests.values(), key=lambda record: record.id, reverse=True)
+        return ordered[:limit]

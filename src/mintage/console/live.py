@@ -1,0 +1,161 @@
+"""Live figures: one event stream per open page, fed by the commit log.
+
+The log's subscription only wakes the watchers. A watcher reads what is new and pushes finished pieces of the page, at
+most a few times a second, and only those that changed. Pieces are made once for all pages of one language and period.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from mintage.base import MintageError
+from mintage.books import Entry
+from mintage.console import view
+from mintage.console.follower import Follower
+from mintage.console.i18n import Translator
+from mintage.console.overview import Figures, Overview, Period
+from mintage.console.render import fragment
+from mintage.console.services import ConsoleServices
+
+WATCHERS_LIMIT: Final = 64
+ROW_LIMIT: Final = 50
+_PAUSE_S: Final = 0.4  # between two pushes to one page
+_IDLE_S: Final = 10.0  # without news: the clock moves on, and a proxy sees that the stream lives
+_BALANCE_EVERY_NS: Final = 60 * 10**9
+_NAMES_LIMIT: Final = 10_000
+
+
+class PageData(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page shows, ready for its templates."""
+
+    figures: Figures
+    statement: view.Statement
+    series: view.Series
+    rows: list[view.Row]
+    customers: list[view.CustomerRow]
+    totals: list[view.CustomerTotal]
+
+
+class LiveDesk:
+    """The console's one view of the books, shared by all open pages."""
+
+    def __init__(self, services: ConsoleServices) -> None:
+        self._services = services
+        self._follower = Follower(services.log, services.clock)
+        self._overview = Overview(services, self._follower)
+        self._watchers: set[asyncio.Event] = set()
+        self._names: dict[str, str] = {}
+        self._names_version = -1
+        self._checked_ns: int | None = None
+        self._differences: dict[str, int] = {}
+        self._pieces: dict[tuple[str, Period], tuple[Figures, dict[str, Any]]] = {}
+        services.log.subscribe(self._wake)
+
+    def _wake(self, entries: Sequence[Entry]) -> None:
+        for news in self._watchers:
+            news.set()
+
+    async def data(self, period: Period, t: Translator) -> PageData:
+        """Everything for one page, of one moment. Raises MintageError if the books cannot be read."""
+        figures = await self._overview.figures(period)
+        services = self._services
+        wallets, holds = services.log.wallets(), len(services.log.open_holds())
+        records = self._follower.newest(ROW_LIMIT)
+        tenants = {wallet.tenant_id for wallet in wallets} | {record.tenant_id for record in records}
+        names = await self.names_of(tenants)
+        differences = await self._balance()
+        currency = services.settings.currency
+        customers, totals = view.customers(figures, wallets, names)
+        return PageData(
+            figures=figures,
+            statement=view.statement(figures, wallets, holds, currency, differences),
+            series=view.series(figures, currency, t),
+            rows=[view.row(record, names) for record in records],
+            customers=customers,
+            totals=totals,
+        )
+
+    async def names_of(self, tenant_ids: set[str]) -> dict[str, str]:
+        version = await asyncio.to_thread(self._services.accounts.version)
+        if version != self._names_version:
+            self._names, self._names_version = {}, version
+        missing = sorted(tenant_ids - self._names.keys())[:_NAMES_LIMIT]
+        for start in range(0, len(missing), 1_000):
+            some = missing[start : start + 1_000]
+            self._names |= await asyncio.to_thread(self._services.accounts.tenants.names, some)
+        return self._names
+
+    async def _balance(self) -> dict[str, int]:
+        """Debits less credits of the whole ledger, per currency, looked up once a minute at most."""
+        now_ns = self._services.clock.now_ns()
+        if self._checked_ns is None or not 0 <= now_ns - self._checked_ns < _BALANCE_EVERY_NS:
+            self._checked_ns = now_ns
+            accounts = await asyncio.to_thread(self._services.reader.trial_balance)
+            sums: dict[str, int] = {}
+            for account in accounts:
+                sums[account.currency] = sums.get(account.currency, 0) + account.balance_nanos
+            self._differences = {currency: nanos for currency, nanos in sums.items() if nanos}
+        return self._differences
+
+    def watch(self, period: Period, t: Translator, signed_in: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+        """Server-sent events: `update` with the pieces that changed, `expired` when the session has ended.
+
+        Raises MintageError("unavailable") when too many pages are open. When the books cannot be read the stream ends,
+        and the page tries again.
+        """
+        if len(self._watchers) >= WATCHERS_LIMIT:
+            raise MintageError("unavailable", "Too many pages are open.", "Close some.", retry_after_s=30)
+        return self._watch(period, t, signed_in)
+
+    async def _watch(
+        self, period: Period, t: Translator, signed_in: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[bytes]:
+        news = asyncio.Event()
+        self._watchers.add(news)
+        sent: dict[str, Any] = {}
+        try:
+            while await signed_in():
+                news.clear()
+                pieces = await self._render(period, t)
+                changed = _changed(sent, pieces)
+                sent = pieces
+                yield b"event: update\ndata: " + msgspec.json.encode(changed) + b"\n\n" if changed else b": \n\n"
+                await asyncio.sleep(_PAUSE_S)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), _IDLE_S)
+            yield b"event: expired\ndata: {}\n\n"
+        except MintageError:
+            return
+        finally:
+            self._watchers.discard(news)
+
+    async def _render(self, period: Period, t: Translator) -> dict[str, Any]:
+        data = await self.data(period, t)
+        known = self._pieces.get((t.language, period))
+        if known is not None and known[0] is data.figures:
+            return known[1]
+        values = {"t": t, "statement": data.statement, "customers": data.customers, "totals": data.totals}
+        pieces = {
+            "statement": fragment("_statement.html", values),
+            "customers": fragment("_customer_table.html", values),
+            "series": msgspec.to_builtins(data.series),
+            "rows": [
+                {"id": row.id, "html": fragment("_row.html", {"t": t, "row": row})} for row in reversed(data.rows)
+            ],
+        }
+        self._pieces[t.language, period] = (data.figures, pieces)
+        return pieces
+
+
+def _changed(sent: dict[str, Any], pieces: dict[str, Any]) -> dict[str, Any]:
+    """What a page that has `sent` must be told to look like `pieces`."""
+    changed = {name: piece for name, piece in pieces.items() if name != "rows" and sent.get(name) != piece}
+    known = {row["id"]: row["html"] for row in sent.get("rows", ())}
+    if rows := [row for row in pieces["rows"] if known.get(row["id"]) != row["html"]]:
+        changed["rows"] = rows
+    return changed

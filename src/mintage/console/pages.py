@@ -1,0 +1,208 @@
+"""The console's addresses: the overview, its live stream, the playground, static files, and what goes wrong."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.response import Redirect, Stream
+
+from mintage.accounts import Session
+from mintage.base import MintageError, new_id
+from mintage.console.assets import assets
+from mintage.console.door import (
+    SessionMissingError,
+    check_origin,
+    find_session,
+    require_session,
+    sign_in,
+    sign_in_link,
+    sign_in_page,
+    sign_out,
+)
+from mintage.console.live import ROW_LIMIT, LiveDesk
+from mintage.console.overview import PERIODS, check_period
+from mintage.console.playground import BODY_LIMIT_BYTES, Playground, decode_question
+from mintage.console.render import PAGE_HEADERS, SECURITY_HEADERS, Reader, page, script_json
+from mintage.console.services import ConsoleServices
+
+AnyRequest = Request[Any, Any, Any]
+
+_LOG: Final = logging.getLogger("mintage.console")
+_EVENT_HEADERS: Final = {**PAGE_HEADERS, "x-accel-buffering": "no"}
+_IMMUTABLE: Final = {**SECURITY_HEADERS, "cache-control": "public, max-age=31536000, immutable"}
+#: Seeing the overview shows money; the playground spends a customer's.
+SEE: Final = "money.read"
+SPEND: Final = "money.write"
+
+
+@get("/console")
+async def overview(
+    request: AnyRequest, services: ConsoleServices, desk: LiveDesk, playground: Playground
+) -> Response[bytes]:
+    """The page; for htmx its figures alone, when only the period changes."""
+    session = await require_session(request, services.accounts, SEE)
+    reader = Reader(request)
+    data = await desk.data(check_period(request.query_params.get("period")), reader.t)
+    values: dict[str, Any] = {
+        "periods": PERIODS,
+        "statement": data.statement,
+        "series": data.series,
+        "series_json": script_json(msgspec.to_builtins(data.series)),
+    }
+    if request.headers.get("hx-request") == "true":
+        return page(request, "_figures.html", values, reader=reader)
+    payers = playground.callers().keys()
+    names = await desk.names_of(set(payers))
+    values |= {
+        "rows": data.rows,
+        "customers": data.customers,
+        "totals": data.totals,
+        "payers": sorted(({"id": payer, "name": names.get(payer, payer)} for payer in payers), key=_name),
+        "models": playground.models(),
+        "base_url": str(request.base_url).rstrip("/"),
+    }
+    return page(
+        request, "overview.html", values | _frame(reader, session, services, data.figures.period), reader=reader
+    )
+
+
+def _name(payer: dict[str, str]) -> str:
+    return payer["name"].casefold()
+
+
+def _frame(reader: Reader, session: Session, services: ConsoleServices, period: str) -> dict[str, Any]:
+    return {
+        "page_title": reader.t("nav.overview"),
+        "body_class": "at-desk",
+        "operator": services.settings.operator,
+        "staff_name": session.staff.name,
+        "csrf": session.csrf,
+        "live_url": "/console/live",
+        "row_limit": ROW_LIMIT,
+        "language_href": f"?period={period}&language={reader.other}",
+    }
+
+
+@get("/console/live")
+async def live(request: AnyRequest, services: ConsoleServices, desk: LiveDesk) -> Response[Any]:
+    """Server-sent events for one open page. Ends with `expired` when the session does."""
+    await require_session(request, services.accounts, SEE)
+
+    async def signed_in() -> bool:
+        return await find_session(request, services.accounts) is not None
+
+    stream = desk.watch(check_period(request.query_params.get("period")), Reader(request).t, signed_in)
+    return Stream(stream, media_type="text/event-stream; charset=utf-8", headers=_EVENT_HEADERS)
+
+
+@get("/console/session")
+async def session_state(request: AnyRequest, services: ConsoleServices) -> Response[dict[str, object]]:
+    """Whether the session lives, for a page whose stream broke."""
+    session = await require_session(request, services.accounts, SEE)
+    return Response({"staff": session.staff.name, "expires_ns": session.expires_ns}, headers=PAGE_HEADERS)
+
+
+@post("/console/playground", status_code=200)
+async def ask(request: AnyRequest, services: ConsoleServices, playground: Playground) -> Response[Any]:
+    """Ask as a customer. Answers as an event stream; a refusal is JSON with its own status."""
+    await _checked(request, services)
+    raw = await request.body()
+    if len(raw) > BODY_LIMIT_BYTES:
+        raise MintageError("payload_too_large", "The conversation is too large.", "Start a new one.")
+    conversation = await playground.open(decode_question(raw))
+    stream = playground.stream(conversation, Reader(request).t)
+    return Stream(stream, media_type="text/event-stream; charset=utf-8", headers=_EVENT_HEADERS)
+
+
+@post("/console/playground/{request_id:str}/stop", status_code=204)
+async def stop(request: AnyRequest, services: ConsoleServices, playground: Playground, request_id: str) -> None:
+    await _checked(request, services)
+    playground.stop(request_id)
+
+
+async def _checked(request: AnyRequest, services: ConsoleServices) -> None:
+    """A request that spends: from our own page, by someone who may."""
+    check_origin(request)
+    session = await require_session(request, services.accounts, SPEND)
+    services.accounts.sessions.check_csrf(session, request.headers.get("x-csrf-token"))
+
+
+@get("/console/static/{digest:str}/{name:str}")
+async def static(request: AnyRequest, digest: str, name: str) -> Response[bytes]:
+    asset = assets().get(name)
+    if asset is None or asset.digest != digest:
+        raise MintageError("not_found", "There is no such file.", "Reload the page.")
+    headers = dict(_IMMUTABLE)
+    body = asset.body
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body, headers["content-encoding"], headers["vary"] = asset.packed, "gzip", "Accept-Encoding"
+    return Response(body, media_type=asset.media_type, headers=headers)
+
+
+@get("/console/{rest:path}")
+async def nowhere(rest: str) -> None:
+    raise MintageError("not_found", "There is no such page.", "Go to /console.")
+
+
+def on_session_missing(request: AnyRequest, error: SessionMissingError) -> Response[Any]:
+    """Pages go to the door; scripts are told so."""
+    if request.headers.get("hx-request") == "true":
+        headers = PAGE_HEADERS | {"hx-redirect": "/console/sign-in?reason=expired"}
+        return Response(None, status_code=401, headers=headers)
+    if "text/html" in request.headers.get("accept", ""):
+        reason = "reason=expired&" if error.had_cookie else ""
+        period = request.query_params.get("period")
+        next_ = f"/console%3Fperiod%3D{period}" if period in PERIODS else "/console"
+        return Redirect(f"/console/sign-in?{reason}next={next_}", status_code=303, headers=PAGE_HEADERS)
+    return _json(request, MintageError("unauthenticated", "There is no session.", "Sign in."))
+
+
+def on_error(request: AnyRequest, error: Exception) -> Response[Any]:
+    """A clear page for people, JSON for scripts, and the whole story in the log alone."""
+    reader, request_id = Reader(request), ""
+    if isinstance(error, HTTPException):
+        code = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}.get(error.status_code)
+        error = MintageError(code or ("invalid_request" if error.status_code < 500 else "internal"), error.detail)
+    if not isinstance(error, MintageError):
+        request_id = new_id("err")
+        _LOG.error("console request %s failed: %s", request_id, request.url.path, exc_info=error)
+        error = MintageError("internal", "The page could not be made.", "Try again.")
+    if "text/html" not in request.headers.get("accept", ""):
+        return _json(request, error)
+    missing = error.status == 404
+    title = reader.t("error.not_found_title" if missing else "error.failed_title")
+    if missing:
+        text = reader.t("error.not_found_text")
+    else:
+        text = reader.t("error.failed_text", request=request_id) if request_id else reader.t.problem(error)
+    values = {"page_title": title, "text": text, "operator": "Mintage", "body_class": "at-door"}
+    return page(request, "error.html", values, status=error.status, reader=reader)
+
+
+def _json(request: AnyRequest, error: MintageError) -> Response[dict[str, object]]:
+    body: dict[str, object] = {"code": error.code, "message": Reader(request).t.problem(error)}
+    return Response(body, status_code=error.status, headers=PAGE_HEADERS)
+
+
+def console_router(services: ConsoleServices) -> Router:
+    """Everything under /console, for the one Litestar application that app.py puts behind the server."""
+    desk, playground = LiveDesk(services), Playground(services)
+    return Router(
+        path="/",
+        route_handlers=[
+            overview, live, session_state, ask, stop, static, nowhere,
+            sign_in_page, sign_in_link, sign_in, sign_out,
+        ],
+        dependencies={
+            "services": Provide(lambda: services, sync_to_thread=False),
+            "desk": Provide(lambda: desk, sync_to_thread=False),
+            "playground": Provide(lambda: playground, sync_to_thread=False),
+        },
+        exception_handlers={SessionMissingError: on_session_missing, Exception: on_error},
+        include_in_schema=False,
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+// Live figures: one event stream. The server sends finished pieces of the page; they are put in their places.
+"use strict";
+(() => {
+  const RETRY_MS = [1000, 2000, 5000, 10000];
+  let source = null;
+  let failures = 0;
+  let waiting = 0;
+
+  const frame = () => document.querySelector("[data-live]");
+  const period = () => document.querySelector(".periods [aria-current]").dataset.period;
+
+  function show(state) {
+    const element = document.getElementById("link-state");
+    if (element.dataset.state === state) return;
+    element.dataset.state = state;
+    element.textContent = mintage.say("site." + state);
+  }
+
+  // A row of the table, made by the server; parsed inside a template, so that a bare <tr> survives.
+  function rowOf(html) {
+    const holder = document.createElement("template");
+    holder.innerHTML = html;
+    return holder.content.querySelector("tr");
+  }
+
+  function putRows(rows) {
+    const body = document.getElementById("rows");
+    for (const { id, html } of rows) { // oldest first
+      const row = rowOf(html);
+      const old = document.getElementById(id);
+      if (old) old.replaceWith(row);
+      else {
+        row.classList.add("is-new");
+        const before = [...body.rows].find((other) => other.id < id); // ids sort by time
+        body.insertBefore(row, before || null);
+      }
+    }
+    const limit = Number(body.dataset.limit);
+    while (body.rows.length > limit) body.deleteRow(-1);
+    document.getElementById("rows-empty").hidden = body.rows.length > 0;
+  }
+
+  function update(event) {
+    const pieces = JSON.parse(event.data);
+    if (pieces.rows) putRows(pieces.rows);
+    if (pieces.statement) document.getElementById("statement").innerHTML = pieces.statement;
+    if (pieces.customers) document.getElementById("customer-sheet").innerHTML = pieces.customers;
+    if (pieces.series) mintage.updateChart(pieces.series);
+  }
+
+  async function broken() {
+    source.close();
+    show("offline");
+    try {
+      const answer = await fetch("/console/session", { headers: { Accept: "application/json" } });
+      if (answer.status === 401) return mintage.toTheDoor();
+    } catch { /* the server is away: try again below */ }
+    clearTimeout(waiting);
+    waiting = setTimeout(open, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
+  }
+
+  function open() {
+    clearTimeout(waiting);
+    if (source) source.close();
+    source = new EventSource(`${frame().dataset.live}?period=${period()}`);
+    source.addEventListener("open", () => { failures = 0; show("live"); });
+    source.addEventListener("update", update);
+    source.addEventListener("expired", () => mintage.toTheDoor());
+    source.addEventListener("error", broken);
+  }
+
+  document.addEventListener("DOMContentLoaded", () => { if (frame()) open(); });
+  addEventListener("pagehide", () => { if (source) source.close(); });
+  addEventListener("pageshow", (event) => { if (event.persisted && frame()) open(); });
+  document.addEventListener("htmx:after:swap", () => {
+    if (!frame()) return;
+    mintage.startChart();
+    open();
+  });
+})();
