@@ -5,6 +5,32 @@ Importing this room is light: a runtime's library is imported by its engine's st
 Start with protocol.py, then llamacpp.py (local) and openai_compatible.py (upstream).
 """
 
-from mintage.engines.protocol import Capabilities, Engine, EventStream, Health, HealthState
+from mintage.engines.http_connection import Call, ResponseHead, ResponseSink
+from mintage.engines.llamacpp import LlamaCppEngine
+from mintage.engines.llamacpp_runtime import LlamaSettings
+from mintage.engines.openai_compatible import OpenAICompatibleEngine
+from mintage.engines.protocol import (
+    Capabilities,
+    Engine,
+    EventStream,
+    Health,
+    HealthState,
+    MeteredStream,
+    RelayEngine,
+)
 
-__all__ = ["Capabilities", "Engine", "EventStream", "Health", "HealthState"]
+__all__ = [
+    "Call",
+    "Capabilities",
+    "Engine",
+    "EventStream",
+    "Health",
+    "HealthState",
+    "LlamaCppEngine",
+    "LlamaSettings",
+    "MeteredStream",
+    "OpenAICompatibleEngine",
+    "RelayEngine",
+    "ResponseHead",
+    "ResponseSink",
+]

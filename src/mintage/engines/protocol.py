@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from mintage.base import Event, Operation, Request
+from mintage.base import Event, Operation, Request, UsageReported
+from mintage.engines.http_connection import Call, ResponseSink
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,12 +56,21 @@ class EventStream(Protocol):
     contextlib.aclosing or in a finally.
     """
 
-    def __aiter__(self) -> EventStream: ...
+    def __aiter__(self) -> AsyncIterator[Event]: ...
 
-    async def __anext__(self) -> Event: ...
+    def __anext__(self) -> Awaitable[Event]: ...
 
-    async def aclose(self) -> None:
+    def aclose(self) -> Coroutine[Any, Any, None]:
         """Stop the answer and free what it held. Returns once the engine works on it no more. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class MeteredStream(Protocol):
+    """A stream whose engine knows at any moment what the answer has used: for answers that are cut."""
+
+    def consumed(self) -> UsageReported | None:
+        """Exact by the engine's own count, and final once aclose() has returned. None: it used nothing at all."""
         ...
 
 
@@ -113,3 +124,14 @@ class Engine(Protocol):
         ...
 
     async def health(self) -> Health: ...
+
+
+class RelayEngine(Engine, Protocol):
+    """An engine whose `dialect` a client may speak too: its bytes can pass through."""
+
+    def relay(self, operation: Operation, body: bytes, sink: ResponseSink) -> Call:
+        """Send body, already in the upstream's dialect and under its model name; sink takes the response.
+
+        Raises MintageError at once where the upstream has no room; else every failure comes through the sink.
+        """
+        ...
