@@ -1,0 +1,191 @@
+"""An invoice's content: a pure function of frozen usage, price versions and the policy version, byte for byte.
+
+Order of the arithmetic: quantity -> price (exact attos from the books) -> rounding, once a line, half up, to the
+currency's minor unit -> total -> what prepayment covers -> what is due. Number and date of issue are not content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from mintage.accounts import LegalEntity, Tenant
+from mintage.base import METERS, check_nanos, currency_exponent
+from mintage.billing.periods import local_day
+from mintage.books import Funding, UsageLine
+
+#: Which rules made an invoice. A change of any rule is a new version; old invoices keep theirs.
+POLICY: Final = "1: each line rounded once, half up, to the minor unit; prepayment covers the rounded total"
+
+
+class Party(msgspec.Struct, frozen=True, kw_only=True):
+    """Seller or customer as they were when the invoice was made."""
+
+    id: str
+    name: str
+    address: str
+    country: str
+    tax_id: str
+
+
+class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """exact is the amount before rounding, in currency units with up to 18 places; rate is the price of one unit.
+
+    rate is None where requests of one line had different ones (a minimum or maximum per request).
+    """
+
+    product: str
+    model: str
+    meter: str
+    description: str
+    price_id: str
+    quantity: int
+    rate: str | None
+    exact: str
+    amount: str
+    amount_nanos: int
+    requests: int
+
+
+class InvoiceContent(msgspec.Struct, frozen=True, kw_only=True):
+    """What the customer owes for a stretch of time, and why. Days are local, both inclusive; nanos are 1e-9 units.
+
+    posted_nanos is what requests posted, in whole nanos with the rest carried; rounding_nanos = total - posted.
+    paid_nanos was paid before (prepaid) or given (promo); due_nanos is left to pay.
+    """
+
+    policy: str
+    seller: Party
+    customer: Party
+    funding: Funding
+    currency: str
+    time_zone: str
+    first_day: str
+    last_day: str
+    start_ns: int
+    end_ns: int
+    watermark: int
+    price_versions: tuple[str, ...]
+    lines: tuple[InvoiceLine, ...]
+    exact: str
+    posted_nanos: int
+    total: str
+    total_nanos: int
+    paid_nanos: int
+    due_nanos: int
+    rounding_nanos: int
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an invoice is made from beside usage. InvoiceContent has the same fields, so it can be made again."""
+
+    seller: Party
+    customer: Party
+    funding: Funding
+    currency: str
+    time_zone: str
+    start_ns: int
+    end_ns: int
+    watermark: int
+
+
+def round_half_up(attos: int, step: int) -> int:
+    """attos as a number of steps (each `step` attos), halves away from zero."""
+    steps = (2 * abs(attos) + step) // (2 * step)
+    return steps if attos >= 0 else -steps
+
+
+def units(attos: int) -> str:
+    """Attos as currency units, exact, without trailing zeros."""
+    whole, rest = divmod(abs(attos), 10**18)
+    text = f"{whole}.{rest:018d}".rstrip("0").rstrip(".")
+    return f"-{text}" if attos < 0 else text
+
+
+def minor_units(nanos: int, currency: str) -> str:
+    """A rounded amount with the currency's own number of places."""
+    return str(Decimal(nanos).scaleb(-9).quantize(Decimal(1).scaleb(-currency_exponent(currency))))
+
+
+def make_content(
+    terms: Terms, usage: Sequence[UsageLine], posted_nanos: int, names: dict[tuple[str, str], str]
+) -> InvoiceContent:
+    """usage: frozen, of [start, end). names: (price_id, meter) -> description of what is no meter of usage."""
+    groups = sorted(_groups(usage).items())
+    lines = tuple(_line(key, rows, terms.currency, names) for key, rows in groups)
+    total = check_nanos(sum(line.amount_nanos for line in lines))
+    due = total if terms.funding == "postpaid" else 0
+    return InvoiceContent(
+        policy=POLICY,
+        **{name: getattr(terms, name) for name in Terms.__struct_fields__},
+        first_day=str(local_day(terms.start_ns, terms.time_zone)),
+        last_day=str(local_day(terms.end_ns - 1_000_000, terms.time_zone)),
+        price_versions=tuple(sorted({line.price_id for line in lines})),
+        lines=lines,
+        exact=units(sum(row.attos for row in usage)),
+        posted_nanos=posted_nanos,
+        total=minor_units(total, terms.currency),
+        total_nanos=total,
+        paid_nanos=total - due,
+        due_nanos=due,
+        rounding_nanos=total - posted_nanos,
+    )
+
+
+#: product, model, meter's place in receipts, meter, price_id, rate (0 for "different ones")
+_Key = tuple[str, str, int, str, str, int]
+
+
+def _groups(usage: Sequence[UsageLine]) -> dict[_Key, list[UsageLine]]:
+    groups: dict[_Key, list[UsageLine]] = {}
+    for row in usage:
+        known = row.meter in METERS
+        place = METERS.index(row.meter) if known else len(METERS)
+        key = (row.product, row.model, place, row.meter, row.price_id, row.rate_attos if known else 0)
+        groups.setdefault(key, []).append(row)
+    return groups
+
+
+def _line(key: _Key, rows: list[UsageLine], currency: str, names: dict[tuple[str, str], str]) -> InvoiceLine:
+    product, model, _, meter, price_id, rate_attos = key
+    attos = sum(row.attos for row in rows)
+    places = currency_exponent(currency)
+    nanos = round_half_up(attos, 10 ** (18 - places)) * 10 ** (9 - places)
+    return InvoiceLine(
+        product=product,
+        model=model,
+        meter=meter,
+        description=names.get((price_id, meter)) or " ".join(filter(None, (model, meter.replace("_", " ")))),
+        price_id=price_id,
+        quantity=sum(row.quantity for row in rows),
+        rate=units(rate_attos) if rate_attos else None,
+        exact=units(attos),
+        amount=minor_units(nanos, currency),
+        amount_nanos=nanos,
+        requests=sum(row.entries for row in rows),
+    )
+
+
+def encode_content(content: InvoiceContent) -> bytes:
+    """The invoice, byte for byte: fields in the order of their definition, no spaces."""
+    return msgspec.json.encode(content)
+
+
+def decode_content(raw: bytes) -> InvoiceContent:
+    return msgspec.json.decode(raw, type=InvoiceContent)
+
+
+def content_hash(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+def seller_of(entity: LegalEntity) -> Party:
+    return Party(id=entity.id, name=entity.name, address=entity.address, country=entity.country, tax_id=entity.tax_id)
+
+
+def customer_of(tenant: Tenant) -> Party:
+    return Party(id=tenant.id, name=tenant.name, address=tenant.address, country=tenant.country, tax_id=tenant.tax_id)
