@@ -18,11 +18,14 @@ from mintage.engines.protocol import (
     MeteredStream,
     RelayEngine,
 )
+from mintage.engines.shares import EngineShares
+from mintage.engines.slots import Slots
 
 __all__ = [
     "Call",
     "Capabilities",
     "Engine",
+    "EngineShares",
     "EventStream",
     "Health",
     "HealthState",
@@ -33,4 +36,5 @@ __all__ = [
     "RelayEngine",
     "ResponseHead",
     "ResponseSink",
+    "Slots",
 ]
