@@ -6,6 +6,8 @@ the request is refused: that is what keeps a smuggled request out.
 
 from __future__ import annotations
 
+from typing import Final
+
 import httptools
 
 from mintage.base import MintageError
@@ -13,6 +15,7 @@ from mintage.base.http_head import find_header
 from mintage.server.chunked import ChunkDecoder
 from mintage.server.limits import HttpLimits
 
+_EMPTY_LINES_BYTES: Final = 16
 RawRequest = tuple[bytes, bytes, bytes]
 
 
@@ -34,7 +37,7 @@ class RequestFramer:
 
     __slots__ = (
         "_agreed", "_body", "_budget", "_buffer", "_charged", "_chunks", "_head", "_length", "_limits", "_lowered",
-        "_offset", "_parser", "_scanned", "expects_continue",
+        "_offset", "_parser", "_scanned", "_skipped", "expects_continue",
     )  # fmt: skip
 
     def __init__(self, limits: HttpLimits, budget: Budget) -> None:
@@ -47,6 +50,7 @@ class RequestFramer:
         self._buffer = b""  # received, not yet understood, from _offset on
         self._offset = 0
         self._scanned = 0  # up to here there is no end of a head
+        self._skipped = 0  # bytes of empty lines before the next request
         self._head = b""  # of the request whose body is arriving
         self._lowered = b""
         self._length = 0
@@ -102,6 +106,7 @@ class RequestFramer:
             )
         if end > len(buffer):
             return None
+        self._skipped = 0
         head = buffer[start:end]
         lowered = head.lower()
         if head.count(b"\r\n") - 2 > limits.header_count:
@@ -122,11 +127,12 @@ class RequestFramer:
 
     def _skip_empty_lines(self) -> RawRequest | None:
         """Before a request they are ignored (RFC 9112, section 2.2), a few of them."""
-        some = self._buffer[self._offset : self._offset + 17]
-        rest = some.lstrip(b"\r\n")
-        if len(some) - len(rest) > 16:
+        some = self._buffer[self._offset : self._offset + _EMPTY_LINES_BYTES + 1]
+        skipped = len(some) - len(some.lstrip(b"\r\n"))
+        self._skipped += skipped
+        if self._skipped > _EMPTY_LINES_BYTES:
             raise MintageError("invalid_request", "A request begins with a request line.", "See RFC 9112.")
-        self._offset += len(some) - len(rest)
+        self._offset += skipped
         self._scanned = self._offset
         return self.next()
 
