@@ -159,8 +159,12 @@ class LlamaCppEngine:
             raise _unsupported("does not fill in between prefix and suffix", "suffix")
         if request.echo and request.logprobs:
             raise _unsupported("does not rate the tokens of a prompt", "logprobs")
-        if request.operation == "completion" and not 1 <= len(request.prompts) <= _PROMPTS_MAX:
-            raise MintageError("invalid_request", f"Send 1 to {_PROMPTS_MAX} prompts at once.", param="prompt")
+        if request.operation == "completion" and not (
+            all(request.prompts) and 1 <= len(request.prompts) <= _PROMPTS_MAX
+        ):
+            raise MintageError(
+                "invalid_request", f"This model reads 1 to {_PROMPTS_MAX} prompts, none of them empty.", param="prompt"
+            )
 
     def submit(self, stream: LlamaStream) -> asyncio.Future[None]:
         if self._workers is None or self.closing:

@@ -64,7 +64,10 @@ class LlamaRuntime:
         return self._folder / "door.sock"  # llama.cpp knows a socket by this ending
 
     def load(self) -> None:
-        """Read the weights; blocks for about a second per GB. Raises invalid_request if llama.cpp cannot."""
+        """Read the weights. Raises invalid_request if llama.cpp cannot.
+
+        The library keeps the GIL for most of it (0.3 s for a 98 MB model), so a running server pauses that long.
+        """
         import xllamacpp
 
         self._folder = Path(tempfile.mkdtemp(prefix="mintage-"))
