@@ -48,5 +48,15 @@ def test_an_estimate_is_corrected_when_the_usage_is_known() -> None:
     limits = KeyLimits(None, 100)
     limits.admit(80, 0)
     assert limits.tokens is not None
-    limits.tokens.adjust(-70)
+    limits.done(-70)
     assert limits.tokens.remaining(0) == 90
+
+
+def test_only_so_many_requests_are_open_at_once() -> None:
+    limits = KeyLimits(None, None, 2)
+    limits.admit(1, 0)
+    limits.admit(1, 0)
+    with pytest.raises(MintageError, match="open at once"):
+        limits.admit(1, 0)
+    limits.done(0)
+    limits.admit(1, 0)

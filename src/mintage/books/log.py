@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from mintage.base import Clock, Hold, MintageError, Receipt, Settlement
 from mintage.books import failpoints
 from mintage.books.entries import (
@@ -24,105 +26,84 @@ from mintage.books.entries import (
     Settled,
     ToppedUp,
     TopUpKind,
+    UsageEvent,
     number,
 )
-from mintage.books.log_store import FrameReader, Index, Store
-from mintage.books.log_writer import Item, Writer, idempotency_source, index_bodies, source_key, unavailable
-from mintage.books.wallets import Snapshot, Wallet, WalletBook
+from mintage.books.log_archive import archive_frames
+from mintage.books.log_events import WAITING_LIMIT, EventsReceipt, Intake, check_events
+from mintage.books.log_keeper import Keeper
+from mintage.books.log_load import Loader
+from mintage.books.log_reader import FrameReader
+from mintage.books.log_state import StateReader, StateStore, idempotency_source, top_up_key, top_up_payload
+from mintage.books.log_store import Store
+from mintage.books.log_writer import Item, Writer, unavailable
+from mintage.books.wallets import Wallet
 
-SNAPSHOT_ENTRIES: Final = 8192
+SNAPSHOT_ENTRIES: Final = 16_384
 QUEUE_LIMIT: Final = 65_536  # entries waiting for the disk; beyond it new holds are refused
 CLOSE_TIMEOUT_S: Final = 30.0
 
 
-class _Recent:
-    """What ended since the last two snapshots, by key: two generations, so that forgetting costs nothing."""
-
-    def __init__(self) -> None:
-        self._young: dict[str, Any] = {}
-        self._old: dict[str, Any] = {}
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._young[key] = value
-
-    def get(self, key: str) -> Any:
-        found = self._young.get(key)
-        return self._old.get(key) if found is None else found
-
-    def rotate(self) -> None:
-        self._old, self._young = self._young, {}
-
-
 class CommitLog:
-    """One writer of one log file. All methods but `entries` belong to the event loop's thread.
+    """One writer of one log file. Methods that return futures, and those that read wallets and holds, belong to the
+    event loop's thread; entries, last_seq and archive may be called from any.
 
-    Raises MintageError("books_unavailable") from every writing method once a write or fsync has failed: a failed
-    fsync is never retried, the log must be opened anew.
+    Every writing method raises MintageError("books_unavailable") once a write or fsync has failed: a failed fsync is
+    never retried, the log must be opened anew.
     """
 
-    def __init__(self, path: Path, store: Store, clock: Clock, batch_limit: int, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, clock: Clock, batch_limit: int, vfs: str | None) -> None:
+        self._path = path
+        self._vfs = vfs
         self._clock = clock
-        self._book = WalletBook()
-        self._recent = _Recent()
+        self._store = Store(path, vfs)
+        state = StateStore(path, vfs)
+        self._reader = FrameReader(path, vfs)
+        self._reader_lock = threading.Lock()
+        self._state = StateReader(path, vfs)
+        loaded = Loader(state, self._reader)
+        self._book = loaded.book
+        self._recent = loaded.recent
         self._leases: dict[str, int] = {}  # hold id -> end of its lease on the monotonic clock
+        self._take_over_leases()
         self._subscribers: list[Callable[[Sequence[Entry]], None]] = []
         self._error: BaseException | None = None
         self._closed = False
+        self._events_waiting = 0
         self._unsnapped = 0
-        index = self._load(store)
-        self._reader = FrameReader(path, vfs)
-        self._reader_lock = threading.Lock()
+        self._snapping = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._store = store
-        self._writer = Writer(store, index, batch_limit, self._on_commit, self._on_failure)
+        self._intake = Intake(path, dict(loaded.event_keys), self._submit, self._on_failure, vfs)
+        self._writer = Writer(
+            self._store,
+            loaded.index,
+            loaded.event_keys,
+            batch_limit=batch_limit,
+            on_commit=self._on_commit,
+            on_failure=self._on_failure,
+            on_snapshot=self._on_snapshot,
+            on_event_keys=self._intake.indexed,
+        )
         self._queue = self._writer.queue
-        self._writer.start()
+        self._keeper = Keeper(path, state, lambda error: self._on_failure([], error), vfs)
+        self._writer.start(self._keeper)
 
     @classmethod
     def open(cls, path: Path, *, clock: Clock, batch_limit: int = 4096, vfs: str | None = None) -> CommitLog:
-        """Open or create the log, rebuild its state, start its writer thread.
+        """Open or create the log, rebuild its state, start its threads.
 
         Raises MintageError("internal") when the file's entries contradict each other. The caller makes sure that it is
         the only writer (home.lock). vfs names an SQLite VFS, for fault tests.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        return cls(path, Store(path, vfs), clock, batch_limit, vfs)
+        return cls(path, clock, batch_limit, vfs)
 
-    # -- state at open -----------------------------------------------------------------------------------------------
-
-    def _load(self, store: Store) -> Index:
-        index = Index()
-        snapshot = store.snapshot()
-        self._book.load(snapshot)
-        for first_seq, bodies in store.frames_after(store.snapshot_seq()):
-            for body in bodies:
-                self._book.apply(body)
-                self._remember(body)
-            index_bodies(index, bodies, first_seq)
+    def _take_over_leases(self) -> None:
+        """Leases end on the monotonic clock: a jump of the wall clock ends none early and keeps none for ever."""
         now_ns, now = self._clock.now_ns(), self._clock.monotonic_ns()
         for held in self._book.holds.values():
-            self._lease(held, now_ns, now)
-        return index
-
-    def _remember(self, body: Body) -> None:
-        match body:
-            case Settled():
-                receipt = body.receipt(replayed=True)
-                self._recent[body.hold_id] = receipt
-                if body.idempotency_key is not None and not body.replay_of:
-                    key = idempotency_source(body.tenant_id, body.idempotency_key)
-                    self._recent[key] = (body.payload_hash, receipt)
-            case Released() | Expired():
-                self._recent[body.hold_id] = body
-            case ToppedUp():
-                self._recent[source_key(body.source, body.source_id)] = body
-            case _:
-                pass
-
-    def _lease(self, held: Held, now_ns: int, now: int) -> None:
-        """Leases end on the monotonic clock: a jump of the wall clock ends none early and keeps none for ever."""
-        length = max(0, held.lease_until_ns - held.created_ns)
-        self._leases[held.hold_id] = now + min(length, max(0, held.lease_until_ns - now_ns))
+            length = max(0, held.lease_until_ns - held.created_ns)
+            self._leases[held.hold_id] = now + min(length, max(0, held.lease_until_ns - now_ns))
 
     # -- handing over to the writer ----------------------------------------------------------------------------------
 
@@ -136,27 +117,35 @@ class CommitLog:
         if self._closed:
             raise MintageError("shutting_down", "The commit log is closed.", "Retry on a running server.")
 
-    def _enqueue(self, body: Body | Snapshot | None, result: Any) -> asyncio.Future[Any]:
+    def _enqueue(self, body: Any, result: Any) -> asyncio.Future[Any]:
         future = (self._loop or self._bind()).create_future()
         self._queue.append((body, future, result))
         if self._writer.idle:
             self._writer.wake()
-        self._unsnapped += 1
-        if self._unsnapped >= SNAPSHOT_ENTRIES:
-            self._snapshot()
         if failpoints.armed is not None:
             failpoints.hit("log.enqueue")
         return future
 
-    def _snapshot(self) -> asyncio.Future[Any]:
-        self._unsnapped = -1  # the snapshot itself counts as one
-        future = self._enqueue(self._book.snapshot(), None)
-        future.add_done_callback(self._snapped)
-        return future
+    def _submit(self, item: Item) -> None:
+        """Queue an item from another thread."""
+        self._queue.append(item)
+        if self._writer.idle:
+            self._writer.wake()
+        if self._error is not None:
+            self._on_failure([], self._error)
 
-    def _snapped(self, future: asyncio.Future[Any]) -> None:
-        if not future.cancelled() and future.exception() is None:
-            self._recent.rotate()
+    def _snapshot(self) -> asyncio.Future[None]:
+        self._snapping = True
+        self._unsnapped = 0
+        return self._enqueue(self._book.snapshot(), None)
+
+    def _on_snapshot(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._snapped)
+
+    def _snapped(self) -> None:
+        self._recent.rotate()
+        self._snapping = False
 
     def _on_commit(self, batch: list[Item], bodies: list[Body], first_seq: int) -> None:
         if failpoints.armed is not None:
@@ -172,18 +161,24 @@ class CommitLog:
             entries = list(number(bodies, first_seq))
             for callback in self._subscribers:
                 callback(entries)
+        self._unsnapped += len(bodies)
+        if self._unsnapped >= SNAPSHOT_ENTRIES and not self._snapping and not self._closed:
+            self._snapshot()
 
     def _on_failure(self, batch: list[Item], error: BaseException) -> None:
         self._error = error
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._failed, batch)
+            self._loop.call_soon_threadsafe(self._fail_all, batch)
 
-    def _failed(self, batch: list[Item]) -> None:
-        for _, future, _ in [*batch, *self._queue]:
+    def _fail_all(self, batch: list[Item]) -> None:
+        lost = list(batch)
+        if not self._writer.running:
+            while self._queue:
+                lost.append(self._queue.popleft())
+        for _, future, _ in lost:
             if not future.done():
                 future.set_exception(unavailable(self._error))
                 future.exception()  # a caller that no longer waits is no fault of the log
-        self._queue.clear()
 
     # -- wallets -----------------------------------------------------------------------------------------------------
 
@@ -207,18 +202,17 @@ class CommitLog:
     ) -> asyncio.Future[Wallet]:
         """Add money once per (source, source_id). The same again changes nothing; another payload is a conflict."""
         self._check()
-        key = source_key(source, source_id)
+        key = top_up_key(source, source_id)
+        first: str | None = self._recent.get(key)
+        if first is None and (found := self._state.source(key)) is not None:
+            first = found[0]
         body: ToppedUp | None = None
-        first: ToppedUp | None = self._recent.get(key)
-        if first is None and (seq := self._seek(lambda reader: reader.source(key))) is not None:
-            assert isinstance(seq.body, ToppedUp)
-            first = seq.body
         if first is None:
             body = self._book.top_up(
                 self._clock.now_ns(), wallet_id, amount_nanos, funds=kind, source=source, source_id=source_id, memo=memo
             )
-            self._recent[key] = body
-        elif (first.wallet_id, first.amount_nanos, first.funds) != (wallet_id, amount_nanos, kind):
+            self._recent.young[key] = top_up_payload(body)
+        elif first != f"{wallet_id}\x1f{amount_nanos}\x1f{kind}":
             raise MintageError(
                 "conflict",
                 f"The top-up {source_id[:64]!r} of {source[:64]!r} was booked with other contents.",
@@ -238,12 +232,11 @@ class CommitLog:
         self._check()
         if len(self._queue) >= QUEUE_LIMIT:
             raise unavailable()
-        if self._recent.get(hold.id) is not None:
+        if hold.id in self._recent:
             raise MintageError("conflict", f"The hold {hold.id} has ended.", "Give every request its own id.")
         clock = self._clock
-        now_ns = clock.now_ns()
-        held = self._book.hold(now_ns, hold)
-        self._lease(held, now_ns, clock.monotonic_ns())
+        held = self._book.hold(clock.now_ns(), hold)
+        self._leases[hold.id] = clock.monotonic_ns() + hold.lease_until_ns - hold.created_ns
         return self._enqueue(held, None)
 
     def settle(self, s: Settlement) -> asyncio.Future[Receipt]:
@@ -254,18 +247,29 @@ class CommitLog:
         idempotency_conflict for a key used with another payload_hash.
         """
         self._check()
-        if s.hold_id not in self._book.holds:
-            return self._enqueue(None, self._ended_receipt(s.hold_id))
-        first: Receipt | None = None
+        hold_id = s.hold_id
+        if hold_id not in self._book.holds:
+            return self._enqueue(None, self._ended_receipt(hold_id))
         if s.idempotency_key is not None:
-            first = self._first_of(s.tenant_id, s.idempotency_key, s.payload_hash)
+            return self._settle_keyed(s, s.idempotency_key)
+        body = self._book.settle(self._clock.now_ns(), s)
+        del self._leases[hold_id]
+        receipt = self._recent.young[hold_id] = body.receipt()
+        return self._enqueue(body, receipt)
+
+    def _settle_keyed(self, s: Settlement, key: str) -> asyncio.Future[Receipt]:
+        found = self.idempotent(s.tenant_id, key)
+        if found is not None and found[0] != s.payload_hash:
+            raise MintageError(
+                "idempotency_conflict",
+                "This idempotency key was used for another request.",
+                "Use a new key for a new request.",
+            )
+        first = found[1] if found else None
         body = self._book.settle(self._clock.now_ns(), s, first.hold_id if first else "")
         del self._leases[s.hold_id]
-        receipt = body.receipt()
-        self._recent[s.hold_id] = receipt
-        if s.idempotency_key is not None and first is None:
-            self._recent[idempotency_source(s.tenant_id, s.idempotency_key)] = (s.payload_hash, receipt)
-        return self._enqueue(body, _replayed(first) if first else receipt)
+        self._recent.remember(body)
+        return self._enqueue(body, _replayed(first) if first else body.receipt())
 
     def release(self, hold_id: str, reason: str) -> asyncio.Future[None]:
         """End a hold without a charge; releasing twice is the same as once. Raises conflict for a settled hold."""
@@ -274,7 +278,7 @@ class CommitLog:
         if hold_id in self._book.holds:
             body = self._book.release(self._clock.now_ns(), hold_id, reason)
             del self._leases[hold_id]
-            self._recent[hold_id] = body
+            self._recent.remember(body)
         elif not isinstance(self._ended(hold_id), Released | Expired):
             raise MintageError("conflict", f"The hold {hold_id} is settled.", "Correct it with a credit note.")
         return self._enqueue(body, None)
@@ -292,27 +296,51 @@ class CommitLog:
         for hold_id in over:
             body = self._book.expire(now_ns, hold_id)
             del self._leases[hold_id]
-            self._recent[hold_id] = body
+            self._recent.remember(body)
             self._enqueue(body, None)
         return self._enqueue(None, over)
 
+    # -- usage events ------------------------------------------------------------------------------------------------
+
+    def record_events(self, events: Sequence[UsageEvent]) -> asyncio.Future[EventsReceipt]:
+        """Append each (tenant_id, source, id) once; all that are new become durable together.
+
+        Raises invalid_request, payload_too_large, or books_unavailable while too many events wait.
+        """
+        self._check()
+        check_events(events)
+        if self._events_waiting + len(events) > WAITING_LIMIT:
+            raise unavailable()
+        future = (self._loop or self._bind()).create_future()
+        count = len(events)
+        self._events_waiting += count
+        future.add_done_callback(lambda _: self._events_done(count))
+        self._intake.put(self._clock.now_ns(), events, future)
+        return future
+
+    def _events_done(self, count: int) -> None:
+        self._events_waiting -= count
+
     # -- looking back ------------------------------------------------------------------------------------------------
 
-    def _seek(self, find: Callable[[FrameReader], int | None]) -> Entry | None:
+    def _entry(self, seq: int) -> Entry:
         with self._reader_lock:
-            seq = find(self._reader)
-            return None if seq is None else self._reader.entry(seq)
+            entry = self._reader.entry(seq)
+        if entry is None:
+            raise MintageError("internal", f"The state names entry {seq}, which the log lacks.", "Run a verification.")
+        return entry
 
     def _ended(self, hold_id: str) -> Receipt | Released | Expired:
         """How a hold that is no longer open ended. Raises MintageError("not_found")."""
         found = self._recent.get(hold_id)
         if found is None:
-            entry = self._seek(lambda reader: reader.ended(hold_id))
-            if entry is None:
+            seq = self._state.ended(hold_id)
+            if seq is None:
                 raise MintageError(
                     "not_found", f"There is no hold {hold_id[:64]!r}.", "Hold before you settle.", param="hold_id"
                 )
-            found = entry.body.receipt() if isinstance(entry.body, Settled) else entry.body
+            body = self._entry(seq).body
+            found = body.receipt() if isinstance(body, Settled) else body
         return found  # type: ignore[no-any-return]
 
     def _ended_receipt(self, hold_id: str) -> Receipt:
@@ -326,27 +354,31 @@ class CommitLog:
         """(payload_hash, receipt) of the request that was settled under this idempotency key, if one was."""
         source = idempotency_source(tenant_id, key)
         found = self._recent.get(source)
-        if found is None and (entry := self._seek(lambda reader: reader.source(source))) is not None:
-            assert isinstance(entry.body, Settled)
-            found = (entry.body.payload_hash, entry.body.receipt())
+        if found is None and (stored := self._state.source(source)) is not None:
+            body = self._entry(stored[1]).body
+            assert isinstance(body, Settled)
+            found = (stored[0], body.receipt())
         return found  # type: ignore[no-any-return]
 
-    def _first_of(self, tenant_id: str, key: str, payload_hash: str) -> Receipt | None:
-        found = self.idempotent(tenant_id, key)
-        if found is None:
-            return None
-        if found[0] != payload_hash:
-            raise MintageError(
-                "idempotency_conflict",
-                "This idempotency key was used for another request.",
-                "Use a new key for a new request.",
-            )
-        return found[1]
-
     def settled(self, hold_id: str) -> Settled | None:
-        """The durable settlement of a request, None for one that is open, ended otherwise or unknown."""
-        entry = self._seek(lambda reader: reader.ended(hold_id))
-        return entry.body if entry is not None and isinstance(entry.body, Settled) else None
+        """The durable settlement of a request; None for one that is open, ended otherwise or unknown.
+
+        A look-up, or, for what is newer than the last snapshot, a search of at most SNAPSHOT_ENTRIES entries: for receipts,
+        not for the path of every request.
+        """
+        if hold_id in self._book.holds:
+            return None
+        seq = self._state.ended(hold_id)
+        if seq is not None:
+            body = self._entry(seq).body
+            return body if isinstance(body, Settled) else None
+        after = self._state.seq()
+        while entries := self.entries(after, 1024):
+            for entry in entries:
+                if isinstance(entry.body, Settled) and entry.body.hold_id == hold_id:
+                    return entry.body
+            after = entries[-1].seq
+        return None
 
     @property
     def failed(self) -> bool:
@@ -361,56 +393,64 @@ class CommitLog:
         return [account.view() for account in self._book.accounts.values()]
 
     def open_holds(self) -> list[Hold]:
-        return [
-            Hold(
-                id=held.hold_id,
-                tenant_id=held.tenant_id,
-                wallet_id=held.wallet_id,
-                currency=held.currency,
-                amount_nanos=held.amount_nanos,
-                created_ns=held.created_ns,
-                lease_until_ns=held.lease_until_ns,
-                key_id=held.key_id,
-                model=held.model,
-            )
-            for held in self._book.holds.values()
-        ]
+        return [_hold(held) for held in self._book.holds.values()]
 
     def subscribe(self, callback: Callable[[Sequence[Entry]], None]) -> None:
         """Call `callback` on the event loop with the entries of every commit, after it."""
         self._subscribers.append(callback)
 
     def entries(self, after_seq: int, limit: int) -> list[Entry]:
-        """At most `limit` durable entries with seq > after_seq, in order. From any thread."""
+        """At most `limit` durable entries with seq > after_seq, in order, archived ones included."""
         with self._reader_lock:
             return self._reader.entries(after_seq, limit)
 
     def last_seq(self) -> int:
-        """The seq of the last durable entry, 0 for an empty log. From any thread."""
+        """The seq of the last durable entry, 0 for an empty log."""
         with self._reader_lock:
             return self._reader.last_seq()
 
+    # -- growth and end ----------------------------------------------------------------------------------------------
+
+    def archive(self, before_seq: int) -> list[Path]:
+        """Move whole frames that end before before_seq into archive segments; the new files. Not on the event loop.
+
+        Call it with the lowest watermark of all that reads the log. Entries stay readable through `entries`.
+        """
+        made = archive_frames(self._path, before_seq, self._vfs)
+        if made:
+            self._keeper.forget_before(before_seq)
+        return made
+
     async def close(self) -> None:
-        """Commit what is queued, write a snapshot, checkpoint, end the thread. Safe to call twice."""
+        """Commit what is queued, write a snapshot, end the threads. Safe to call twice."""
         if self._closed:
             return
+        self._closed = True
+        self._bind()
+        stopped = await asyncio.to_thread(self._intake.stop, CLOSE_TIMEOUT_S)
         if self._error is None:
             await asyncio.wait([self._snapshot()], timeout=CLOSE_TIMEOUT_S)
-        self._closed = True
-        self._writer.stop()
-        await asyncio.to_thread(self._writer.join, CLOSE_TIMEOUT_S)
-        self._reader.close()
-        self._store.close()
+        stopped = await asyncio.to_thread(self._writer.stop, CLOSE_TIMEOUT_S) and stopped
+        self._state.close()
+        with self._reader_lock:
+            self._reader.close()
+        if await asyncio.to_thread(self._keeper.close, CLOSE_TIMEOUT_S) and stopped:
+            self._store.close()
+
+
+def _hold(held: Held) -> Hold:
+    return Hold(
+        id=held.hold_id,
+        tenant_id=held.tenant_id,
+        wallet_id=held.wallet_id,
+        currency=held.currency,
+        amount_nanos=held.amount_nanos,
+        created_ns=held.created_ns,
+        lease_until_ns=held.lease_until_ns,
+        key_id=held.key_id,
+        model=held.model,
+    )
 
 
 def _replayed(receipt: Receipt) -> Receipt:
-    return Receipt(
-        hold_id=receipt.hold_id,
-        posted_nanos=receipt.posted_nanos,
-        cost_nanos=receipt.cost_nanos,
-        currency=receipt.currency,
-        balance_nanos=receipt.balance_nanos,
-        held_nanos=receipt.held_nanos,
-        shortfall_nanos=receipt.shortfall_nanos,
-        replayed=True,
-    )
+    return msgspec.structs.replace(receipt, replayed=True)

@@ -18,6 +18,7 @@ from mintage.engines.protocol import (
     MeteredStream,
     RelayEngine,
 )
+from mintage.engines.room import EngineRoom
 from mintage.engines.shares import EngineShares
 from mintage.engines.slots import Slots
 
@@ -25,6 +26,7 @@ __all__ = [
     "Call",
     "Capabilities",
     "Engine",
+    "EngineRoom",
     "EngineShares",
     "EventStream",
     "Health",

@@ -5,6 +5,7 @@ Whatever costs money comes through here: the doors of the server, products, the 
 Start with gateway.py (admission), then conversation.py (answer and settlement), then relay.py (bytes through).
 """
 
+from mintage.gateway.assemble import Offer, build_routes, build_snapshot, own_compute
 from mintage.gateway.conversation import Conversation
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.idempotency import Replay, ReplayStore
@@ -23,9 +24,13 @@ __all__ = [
     "Gcra",
     "KeyLimits",
     "ModelMeters",
+    "Offer",
     "Replay",
     "ReplayStore",
     "RequestLog",
     "Route",
     "Snapshot",
+    "build_routes",
+    "build_snapshot",
+    "own_compute",
 ]

@@ -5,29 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from typing import Final
 
 import msgspec
 
 from mintage.base import Cost, MintageError, Usage
+from mintage.billing import KeyRecord, KeySnapshot
 from mintage.engines import Engine
 from mintage.gateway.limits import KeyLimits
 from mintage.gateway.snapshot import Caller, Costing, Route, Snapshot
 from mintage.pricing import CostBook, RateCard, compute_cost
 
-
-class KeyTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """One usable key with everything that its requests need. models: name patterns; empty means all."""
-
-    digest: bytes
-    key_id: str
-    tenant_id: str
-    project_id: str
-    wallet_id: str
-    price_id: str
-    models: tuple[str, ...] = ()
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    expires_ns: int | None = None
+_SUSPENDED: Final = MintageError(
+    "permission_denied", "This account is suspended.", "Ask your provider to open it again."
+)
+_NO_PLAN: Final = MintageError(
+    "permission_denied", "This account has no plan, so nothing has a price.", "Ask your provider for a plan."
+)
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +38,7 @@ def own_compute(price_per_hour: Decimal, currency: str) -> Costing:
     """The engine's share of an hour of this machine."""
 
     def cost(usage: Usage, engine_ms: float, at_ns: int) -> Cost:
-        return compute_cost(price_per_hour, engine_ms, currency, usage=usage)
+        return msgspec.structs.replace(compute_cost(price_per_hour, engine_ms, currency), usage=usage)
 
     return cost
 
@@ -59,7 +53,7 @@ def provider_book(book: CostBook, provider: str, model: str, at_ns: int) -> Cost
     return cost
 
 
-def routes(
+def build_routes(
     offers: Iterable[Offer], own: Costing, book: CostBook, now_ns: int
 ) -> tuple[dict[str, Route], dict[str, MintageError]]:
     """Routes by public name, and the models that cannot be sold, with the reason."""
@@ -85,45 +79,49 @@ def routes(
     return sold, refused
 
 
-def snapshot(
-    version: int,
-    keys: Iterable[KeyTerms],
-    cards: Mapping[str, RateCard],
-    sold: dict[str, Route],
-    limits: dict[str, KeyLimits],
+def build_snapshot(
+    keys: KeySnapshot, cards: Mapping[str, RateCard], sold: dict[str, Route], limits: dict[str, KeyLimits]
 ) -> Snapshot:
     """limits is kept by the caller from snapshot to snapshot, so that a change of plan resets no window."""
     callers: dict[bytes, Caller] = {}
-    live: set[str] = set()
-    for key in keys:
-        card = cards[key.price_id]
-        plan = card.policies.limits
-        per_minute = (
-            key.requests_per_minute or plan.requests_per_minute,
-            key.tokens_per_minute or plan.tokens_per_minute,
-        )
-        known = limits.get(key.key_id)
-        if known is None or (known.requests_per_minute, known.tokens_per_minute) != per_minute:
-            known = limits[key.key_id] = KeyLimits(*per_minute)
-        live.add(key.key_id)
-        callers[key.digest] = Caller(
-            key_id=key.key_id,
-            tenant_id=key.tenant_id,
-            project_id=key.project_id,
-            wallet_id=key.wallet_id,
-            currency=card.currency,
-            card=card,
-            policies=card.policies,
-            limits=known,
-            models=_allowed(key, card, sold),
-            expires_ns=key.expires_ns,
-        )
-    for key_id in limits.keys() - live:
+    blocked: dict[bytes, MintageError] = {}
+    for key in keys.keys:
+        if key.suspended:
+            blocked[key.digest] = _SUSPENDED
+        elif not key.price_id or not key.wallet_id:
+            blocked[key.digest] = _NO_PLAN
+        else:
+            callers[key.digest] = _caller(key, cards[key.price_id], sold, limits)
+    for key_id in limits.keys() - {caller.key_id for caller in callers.values()}:
         del limits[key_id]
-    return Snapshot(version, callers, sold)
+    return Snapshot(keys.version, callers, sold, blocked)
 
 
-def _allowed(key: KeyTerms, card: RateCard, sold: Mapping[str, Route]) -> frozenset[str] | None:
+def _caller(key: KeyRecord, card: RateCard, sold: Mapping[str, Route], limits: dict[str, KeyLimits]) -> Caller:
+    plan = card.policies.limits
+    wanted = (
+        key.requests_per_minute or plan.requests_per_minute,
+        key.tokens_per_minute or plan.tokens_per_minute,
+        plan.concurrent_requests,
+    )
+    known = limits.get(key.key_id)
+    if known is None or (known.requests_per_minute, known.tokens_per_minute, known.concurrent) != wanted:
+        known = limits[key.key_id] = KeyLimits(*wanted)
+    return Caller(
+        key_id=key.key_id,
+        tenant_id=key.tenant_id,
+        project_id=key.project_id,
+        wallet_id=key.wallet_id,
+        currency=card.currency,
+        card=card,
+        policies=card.policies,
+        limits=known,
+        models=_allowed(key, card, sold),
+        expires_ns=key.expires_ns,
+    )
+
+
+def _allowed(key: KeyRecord, card: RateCard, sold: Mapping[str, Route]) -> frozenset[str]:
     """The models that the plan prices and the key allows."""
     names = {name for name in sold if card.sells(name)}
     if key.models:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -29,7 +29,9 @@ from mintage.base import (
     Usage,
     UsageReported,
 )
+from mintage.engines import EventStream, MeteredStream, RelayEngine
 from mintage.gateway.collect import Collector
+from mintage.gateway.relay import RelayOutput, relay_stream, relay_whole
 from mintage.gateway.shape_output import OutputShaper
 from mintage.gateway.snapshot import Caller, Route
 
@@ -51,6 +53,7 @@ class Conversation:
         "_gateway",
         "_reserved_tokens",
         "_settled",
+        "_stream",
         "_task",
         "caller",
         "ended",
@@ -62,6 +65,7 @@ class Conversation:
         "input_bound",
         "input_tokens",
         "left",
+        "on_writable",
         "outcome",
         "output_bound",
         "payload_hash",
@@ -71,6 +75,8 @@ class Conversation:
         "route",
         "started_monotonic_ns",
         "started_ns",
+        "tally",
+        "upstream_id",
         "usage",
     )
 
@@ -94,41 +100,49 @@ class Conversation:
         self.receipt: Receipt | None = None
         self.outcome: Outcome | None = None
         self.estimated = False
+        self.upstream_id = ""  # the provider's own id of this request, for reconciliation
         self.left = False
+        self.on_writable: Callable[[], None] | None = None  # how it goes on after its reader was slow
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reserved_tokens = 0
         self._deltas = 0
         self._cut = False
+        self.tally: Callable[[], UsageReported] | None = None  # what the byte path has seen pass
+        self._stream: EventStream | None = None
         self._settled: asyncio.Future[Receipt] | None = None
         self._task: asyncio.Task[object] | None = None
 
     # The two ways to read it
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """The shaped events of the answer. UsageReported comes last, after the settlement is durable.
 
         Raises MintageError if the engine fails, and upstream_failed ("cut") if it was cut while someone still reads.
         """
         self._task = asyncio.current_task()
         shaper = OutputShaper(self.caller.policies.output) if self.caller.policies.output.shapes else None
+        stream = self._stream = self.route.engine.stream(self._engine_request())
         reported: UsageReported | None = None
         try:
-            async with aclosing(self.route.engine.stream(self._engine_request())) as stream:
+            async with aclosing(stream):
                 async for event in stream:
                     if type(event) is UsageReported:
                         reported = event
                         continue
                     self._count(event)
-                    if self._drained():
+                    if self.drained():
                         break
                     for shaped in shaper.feed(event) if shaper else (event,):
                         yield shaped
             if reported is None:
-                await self.settle(self._estimate(), "cut")
-                raise self._cut_error()
+                self.settle_cut()
+                raise _cut_error()
             await self.settle(reported, "ok")
         except (asyncio.CancelledError, GeneratorExit):
-            self._settle_unless_settled(self._estimate() if reported is None else reported, "cut")
+            if reported is None:
+                self.settle_cut()
+            else:
+                self.settle(reported, "cut")
             raise
         except MintageError as error:
             await self.fail(error)
@@ -142,6 +156,24 @@ class Conversation:
             collector.add(event)
         return collector.answer()
 
+    def relays(self, dialect: str) -> bool:
+        """Whether the engine speaks the client's dialect and nothing has to look into the text."""
+        policies = self.caller.policies
+        return self.route.engine.dialect == dialect and not policies.output.shapes and not policies.input.normalise
+
+    async def relay_stream(self, raw: bytes, output: RelayOutput) -> bytes:
+        """The byte path of events(): raw goes upstream, what comes back goes to output. Returns the stream's end."""
+        self._task = asyncio.current_task()
+        return await relay_stream(self, self._relay_engine(), raw, output)
+
+    async def relay_whole(self, raw: bytes) -> bytes:
+        """The byte path of answer()."""
+        self._task = asyncio.current_task()
+        return await relay_whole(self, self._relay_engine(), raw)
+
+    def _relay_engine(self) -> RelayEngine:
+        return cast("RelayEngine", self.route.engine)
+
     # What its reader and the gateway do to it
 
     def reader_left(self) -> None:
@@ -149,6 +181,11 @@ class Conversation:
         self.left = True
         if self.caller.policies.disconnect == "cut" or not self.request.stream:
             self.cut()
+
+    def resume(self) -> None:
+        """The reader keeps up again."""
+        if self.on_writable is not None:
+            self.on_writable()
 
     def cut(self) -> None:
         """Stop the answer now; what was streamed is billed as an estimate."""
@@ -169,10 +206,12 @@ class Conversation:
     async def fail(self, error: MintageError) -> None:
         """The engine failed. A failed answer is free to the customer; what it cost us is booked."""
         self._gateway.meters.failed(error.code)
-        if self._deltas == 0 and self._settled is None:
+        if self._settled is not None or self.ended.done():
+            return
+        if not self._deltas or (used := self._used()) is None:
             self.release(error.code)
-        elif self._settled is None:
-            await self.settle(self._estimate(), "failed")
+        else:
+            await self.settle(used, "failed")
 
     # Limits
 
@@ -183,7 +222,7 @@ class Conversation:
 
     def unreserve(self) -> None:
         """The request was refused after all."""
-        self.caller.limits.correct(-self._reserved_tokens)
+        self.caller.limits.done(-self._reserved_tokens)
         self._reserved_tokens = 0
 
     # Settlement
@@ -201,13 +240,18 @@ class Conversation:
             future.add_done_callback(self._on_receipt)
         return asyncio.shield(self._settled)
 
-    def _settle_unless_settled(self, reported: UsageReported, outcome: Outcome) -> None:
-        if self._settled is not None or self.ended.done():
-            return
-        if self._deltas == 0 and not self.route.engine.local:
-            self.release("the reader left before the first token")
-        else:
-            self.settle(reported, outcome)
+    def reported(self) -> UsageReported:
+        """The usage of an answer that ended well on the byte path; counted by us if the provider never said."""
+        used = self._used()
+        return used if used is not None else UsageReported(usage=Usage(), estimated=True)
+
+    def settle_cut(self) -> None:
+        """It was cut: bill what was used so far, or give the hold back if that is nothing."""
+        if self._settled is None and not self.ended.done():
+            if (used := self._used()) is None:
+                self.release("cut before the first token")
+            else:
+                self.settle(used, "cut")
 
     def _settlement(self, usage: Usage, reported: UsageReported, outcome: Outcome) -> Settlement:
         caller, request = self.caller, self.request
@@ -246,7 +290,8 @@ class Conversation:
         return charge
 
     def _cost(self, usage: Usage, engine_ms: float) -> Cost:
-        return self.route.costing(usage, engine_ms, self.started_ns)
+        cost = self.route.costing(usage, engine_ms, self.started_ns)
+        return msgspec.structs.replace(cost, upstream_id=self.upstream_id) if self.upstream_id else cost
 
     def _on_receipt(self, future: asyncio.Future[Receipt]) -> None:
         if not future.cancelled() and future.exception() is None:
@@ -255,7 +300,7 @@ class Conversation:
         self._end(usage.prompt_tokens + usage.completion_tokens)
 
     def _end(self, tokens: int) -> None:
-        self.caller.limits.correct(tokens - self._reserved_tokens)
+        self.caller.limits.done(tokens - self._reserved_tokens)
         self._gateway.open.pop(self.id, None)
         self._gateway.meters.ended(self)
         if self._gateway.request_log is not None:
@@ -292,17 +337,30 @@ class Conversation:
             self.first_token_ns = self._gateway.clock.monotonic_ns()
         self._deltas = deltas
 
-    def _drained(self) -> bool:
+    def drained(self) -> bool:
+        """The reader has left, and what the plan lets us read on for is read."""
         return self.left and self._deltas > self.caller.policies.drain_limit_tokens
 
-    def _estimate(self) -> UsageReported:
-        """What was used, counted by us: exact for a prompt that the engine counted, a delta for a token."""
-        prompt = self.input_tokens if self.input_tokens is not None else max(1, self.prompt_bytes // _BYTES_PER_TOKEN)
-        elapsed_ms = self.latency_ms()
-        usage = Usage(input_tokens=prompt, output_tokens=self._deltas)
-        return UsageReported(usage=usage, engine_ms=elapsed_ms if self.route.engine.local else 0.0, estimated=True)
+    def _used(self) -> UsageReported | None:
+        """What was used so far: the engine's own count if it keeps one, else what passed here. None: nothing."""
+        stream: object = self._stream
+        if isinstance(stream, MeteredStream):
+            return stream.consumed()
+        if self.tally is not None:
+            reported = self.tally()
+        else:
+            reported = UsageReported(usage=Usage(output_tokens=self._deltas), estimated=True)
+        if not self._deltas and not self.route.engine.local and not reported.usage.prompt_tokens:
+            return None
+        if not reported.usage.prompt_tokens:  # the provider never said: count it ourselves
+            prompt = self.input_tokens if self.input_tokens is not None else self.prompt_bytes // _BYTES_PER_TOKEN
+            reported = msgspec.structs.replace(reported, usage=reported.usage + Usage(input_tokens=max(1, prompt)))
+        if self.route.engine.local and not reported.engine_ms:
+            reported = msgspec.structs.replace(reported, engine_ms=self.latency_ms())
+        return reported
 
-    def _cut_error(self) -> MintageError:
-        return MintageError(
-            "upstream_failed", "The answer was cut before its end.", "Ask again; what was streamed is billed."
-        )
+
+def _cut_error() -> MintageError:
+    return MintageError(
+        "upstream_failed", "The answer was cut before its end.", "Ask again; what was streamed is billed."
+    )

@@ -39,27 +39,43 @@ class Gcra:
 
 
 class KeyLimits:
-    """The two limits of one key: requests and tokens per minute. None means unlimited."""
+    """The limits of one key: requests and tokens per minute, and requests open at once. None means unlimited."""
 
-    __slots__ = ("requests", "requests_per_minute", "tokens", "tokens_per_minute")
+    __slots__ = ("concurrent", "open", "requests", "requests_per_minute", "tokens", "tokens_per_minute")
 
-    def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
+    def __init__(
+        self, requests_per_minute: int | None, tokens_per_minute: int | None, concurrent: int | None = None
+    ) -> None:
+        self.concurrent = concurrent
+        self.open = 0
         self.requests_per_minute = requests_per_minute
         self.tokens_per_minute = tokens_per_minute
         self.requests = Gcra(requests_per_minute) if requests_per_minute else None
         self.tokens = Gcra(tokens_per_minute) if tokens_per_minute else None
 
     def admit(self, tokens_estimate: int, now_ns: int) -> None:
-        """Take one request and the estimated tokens, or raise rate_limited with the time to wait."""
+        """Take one request and the estimated tokens, or raise rate_limited with the time to wait.
+
+        What was admitted is open until done() is called.
+        """
+        if self.concurrent is not None and self.open >= self.concurrent:
+            raise MintageError(
+                "rate_limited",
+                f"This key may have {self.concurrent} requests open at once.",
+                "Wait for one to end.",
+                retry_after_s=1.0,
+            )
         if self.requests is not None and (wait_s := self.requests.take(1, now_ns)):
             raise self._refusal("requests", self.requests_per_minute, wait_s)
         if self.tokens is not None and (wait_s := self.tokens.take(tokens_estimate, now_ns)):
             if self.requests is not None:
                 self.requests.adjust(-1)
             raise self._refusal("tokens", self.tokens_per_minute, wait_s)
+        self.open += 1
 
-    def correct(self, tokens: int) -> None:
-        """Take (or, negative, give back) what the estimate was off by."""
+    def done(self, tokens: int) -> None:
+        """An admitted request has ended: correct the estimate by so many tokens (negative gives back)."""
+        self.open -= 1
         if self.tokens is not None:
             self.tokens.adjust(tokens)
 

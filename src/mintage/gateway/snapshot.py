@@ -50,11 +50,15 @@ class Snapshot:
     version: int = 0
     callers: dict[bytes, Caller] = field(default_factory=dict)  # by SHA-256 digest of the key
     routes: dict[str, Route] = field(default_factory=dict)
+    blocked: dict[bytes, MintageError] = field(default_factory=dict)  # good keys that may buy nothing, and why
 
     def identify(self, key: bytes, now_ns: int) -> Caller:
         """The caller of a key. A digest is looked up, so timing tells nothing about the key itself."""
-        caller = self.callers.get(hashlib.sha256(key).digest())
+        digest = hashlib.sha256(key).digest()
+        caller = self.callers.get(digest)
         if caller is None:
+            if (reason := self.blocked.get(digest)) is not None:
+                raise MintageError(reason.code, reason.message, reason.hint)
             raise MintageError(
                 "unauthenticated", "The API key is not valid.", "Check it, or ask your provider for a new one."
             )

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from mintage.books import CommitLog
-from mintage.engines import Engine
+from mintage.engines import Engine, EngineRoom
 from mintage.gateway import LATENCY_EDGES_MS, Gateway
 from mintage.server.exchange import Exchange, HttpRequest
 from mintage.server.listener import Handler, HttpServer
@@ -88,7 +88,7 @@ def _buckets(counts: Sequence[int]) -> list[tuple[str, float]]:
 class HealthDoor:
     """alive: the process answers. ready: the books accept holds, and at least one engine is alive."""
 
-    def __init__(self, gateway: Gateway, log: CommitLog, engines: Sequence[Engine]) -> None:
+    def __init__(self, gateway: Gateway, log: CommitLog, engines: EngineRoom) -> None:
         self._gateway = gateway
         self._log = log
         self._engines = engines
@@ -114,7 +114,7 @@ class HealthDoor:
         problems = ["shutting down"] if self._gateway.closing else []
         if self._log.failed:
             problems.append("the books refuse new holds after a disk error")
-        alive = [await self._alive(engine) for engine in self._engines]
+        alive = [await self._alive(engine) for _, engine in self._engines.engines().values()]
         if not any(alive):
             problems.append("no engine is alive")
         body = {"status": "unready" if problems else "ready", "problems": problems}

@@ -141,6 +141,17 @@ class OpenAIDoor:
         )
         self._send(exchange, conversation, body, replay_key)
 
+    async def _relay(
+        self, raw: bytes, exchange: Exchange, conversation: Conversation, replay_key: tuple[str, str] | None
+    ) -> None:
+        """Bytes through: the upstream speaks OpenAI too."""
+        if not conversation.request.stream:
+            self._send(exchange, conversation, await conversation.relay_whole(raw), replay_key)
+            return
+        output = _StreamOutput(exchange, conversation)
+        exchange.write(await conversation.relay_stream(raw, output))
+        exchange.end()
+
     def _send(
         self, exchange: Exchange, conversation: Conversation, body: bytes, replay_key: tuple[str, str] | None
     ) -> None:
@@ -148,6 +159,25 @@ class OpenAIDoor:
         if replay_key is not None:
             self._gateway.replays.finish(*replay_key, conversation.id, Replay(200, headers, body))
         exchange.send(200, headers, body)
+
+
+class _StreamOutput:
+    """The client's side of a relayed stream."""
+
+    __slots__ = ("_conversation", "_exchange", "write")
+
+    def __init__(self, exchange: Exchange, conversation: Conversation) -> None:
+        self._exchange = exchange
+        self._conversation = conversation
+        self.write = exchange.write
+
+    @property
+    def paused(self) -> bool:
+        return self._exchange.paused
+
+    def begin(self) -> None:
+        self._exchange.start(200, [*_EVENTS, *receipt_headers(self._conversation)])
+        self._exchange.on_writable = self._conversation.resume
 
 
 def bearer_key(http: HttpRequest) -> bytes:

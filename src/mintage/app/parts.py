@@ -1,0 +1,138 @@
+"""Everything of one home, opened in the order in which the parts need each other, and closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, Self
+
+from mintage.accounts import Accounts
+from mintage.app.upkeep import Shipping
+from mintage.base import Clock, MintageError, Settings, SystemClock
+from mintage.billing import Billing, KeySnapshot
+from mintage.books import CommitLog, Database, Home, Ledger
+from mintage.engines import EngineRoom
+from mintage.gateway import Gateway, KeyLimits, Offer, RequestLog, build_routes, build_snapshot, own_compute
+from mintage.pricing import CostBook, RateCard, compile_plan
+from mintage.registry import Registry
+
+#: Under this name the vault seals the upstream keys that the registry's manifests carry.
+_UPSTREAM_KEYS: Final = "registry/upstream"
+
+
+@dataclass
+class App:
+    settings: Settings
+    clock: Clock
+    home: Home
+    database: Database
+    log: CommitLog
+    ledger: Ledger
+    shipping: Shipping
+    accounts: Accounts
+    billing: Billing
+    registry: Registry
+    engines: EngineRoom
+    gateway: Gateway
+    cost_book: CostBook
+    keys: KeySnapshot | None = None
+    unpriceable: dict[str, MintageError] = field(default_factory=dict)  # models that cannot be sold, and why
+    _limits: dict[str, KeyLimits] = field(default_factory=dict)
+    _cards: dict[str, RateCard] = field(default_factory=dict)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @classmethod
+    async def open(cls, settings: Settings, *, clock: Clock | None = None) -> Self:
+        """Lock the home, migrate, replay the log, release what a crash left held. Engines start with refresh()."""
+        home = Home(settings.home_path)
+        home.lock()
+        try:
+            app = cls._assemble(settings, clock or SystemClock(), home)
+        except BaseException:
+            home.unlock()
+            raise
+        try:
+            for hold in app.log.open_holds():  # we are the only writer: whoever held these is gone
+                await app.log.release(hold.id, "orphaned by a restart")
+            await app.billing.start()
+        except BaseException:
+            await app.close()
+            raise
+        return app
+
+    @classmethod
+    def _assemble(cls, settings: Settings, clock: Clock, home: Home) -> Self:
+        database = Database.open(home.path / "books.db")
+        database.migrate()
+        log = CommitLog.open(home.path / "log.db", clock=clock, batch_limit=settings.commit_batch_limit)
+        ledger = Ledger(database)
+        shipping = Shipping(log, ledger, home.path)
+        accounts = Accounts(database, clock, home.path)
+        registry = Registry(
+            home.path,
+            clock=clock,
+            seal=lambda raw: accounts.vault.seal(_UPSTREAM_KEYS, raw),
+            unseal=lambda raw: accounts.vault.unseal(_UPSTREAM_KEYS, raw),
+        )
+        request_log = RequestLog(home.path / "logs" / "requests.jsonl")
+        return cls(
+            settings=settings,
+            clock=clock,
+            home=home,
+            database=database,
+            log=log,
+            ledger=ledger,
+            shipping=shipping,
+            accounts=accounts,
+            billing=Billing(accounts, log, ledger, shipping.catch_up),
+            registry=registry,
+            engines=EngineRoom(registry, settings),
+            gateway=Gateway(log, clock, hold_lease_s=settings.hold_lease_s, request_log=request_log),
+            cost_book=CostBook.load(),
+        )
+
+    async def refresh(self, *, models: bool = False) -> None:
+        """Bring the gateway up to date with the desk; models: the registry has changed too."""
+        async with self._turn:
+            if models:
+                await self.engines.sync()
+            keys = self.keys = await asyncio.to_thread(self.billing.snapshot)
+            for price_id, version in keys.price_versions.items():
+                if price_id not in self._cards:
+                    self._cards[price_id] = compile_plan(version)
+            own = own_compute(Decimal(self.settings.compute_price_per_hour), self.settings.currency)
+            sold, self.unpriceable = build_routes(self._offers(), own, self.cost_book, self.clock.now_ns())
+            self.gateway.snapshot = build_snapshot(keys, self._cards, sold, self._limits)
+
+    async def stale(self) -> bool:
+        """Whether the desk has changed, or a price has come into force, since the last refresh."""
+        keys = self.keys
+        if keys is None:
+            return True
+        if keys.valid_until_ns is not None and self.clock.now_ns() >= keys.valid_until_ns:
+            return True
+        return keys.version != await asyncio.to_thread(self.accounts.version)
+
+    def _offers(self) -> list[Offer]:
+        return [
+            Offer(
+                model=name,
+                engine=engine,
+                upstream_model=entry.upstream.model if entry.upstream else name,
+                owner=entry.upstream.provider if entry.upstream else "mintage",
+                created_s=entry.created_ns // 1_000_000_000,
+            )
+            for name, (entry, engine) in self.engines.engines().items()
+        ]
+
+    async def close(self) -> None:
+        """Settle what runs, then close everything. Safe after a failure in between."""
+        await self.gateway.close(self.settings.shutdown_grace_s)
+        await self.engines.close()
+        if not self.log.failed:
+            await self.shipping.catch_up()
+        await self.shipping.close()
+        await self.log.close()
+        self.database.close()
+        self.home.unlock()
