@@ -54,7 +54,7 @@ from mintage.base.request import (
     ToolChoice,
     ToolResult,
 )
-from mintage.base.settings import Settings, load_settings
+from mintage.base.settings import Origin, Settings, explain_settings, load_settings
 from mintage.base.usage import METERS, Usage
 
 __all__ = [
@@ -83,6 +83,7 @@ __all__ = [
     "MintageError",
     "Money",
     "Operation",
+    "Origin",
     "Outcome",
     "OutputFormat",
     "Part",
@@ -111,6 +112,7 @@ __all__ = [
     "check_currency",
     "check_nanos",
     "currency_exponent",
+    "explain_settings",
     "load_settings",
     "new_id",
     "parse_decimal",
