@@ -82,9 +82,10 @@ class ReplayStore:
             self._drop_oldest()
 
     def abandon(self, tenant_id: str, key: str) -> None:
-        """The first try failed without a charge: the next one is a first try again."""
-        entry = self._entries.pop((tenant_id, key), None)
+        """The first try failed without a charge: the next one is a first try again. After finish it does nothing."""
+        entry = self._entries.get((tenant_id, key))
         if entry is not None and not entry.done.done():
+            del self._entries[tenant_id, key]
             entry.done.set_exception(
                 MintageError("conflict", "The first try with this Idempotency-Key failed.", "Send it again.")
             )
