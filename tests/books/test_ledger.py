@@ -161,7 +161,7 @@ def test_a_planted_bug_that_forgets_the_watermark_is_caught(database, scribe, mo
     ledger = Ledger(database)
     ledger.apply(scribe.entries)
     honest = dump(database)["ledger_rollups"]
-    monkeypatch.setattr(module, "_following", lambda ordered, mark: [e for e in ordered if e.kind == "settle"])
+    monkeypatch.setattr(module, "following", lambda entries, mark: [e for e in entries if e.kind == "settle"])
     ledger.apply(scribe.entries)
     assert dump(database)["ledger_rollups"] != honest
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from mintage.base import ATTOS_PER_NANO, MintageError
 from mintage.books import ledger_tables as tables
 from mintage.books.database import Database
+from mintage.books.delivery import following
 from mintage.books.entries import Entry
 from mintage.books.journal import Journal, Posting, check_journal
 from mintage.books.ledger_reader import LedgerReader
@@ -51,7 +52,6 @@ class Ledger(LedgerReader):
 
         Raises MintageError("internal") if a sum leaves int64: nothing is applied then.
         """
-        ordered = sorted(entries, key=_seq)
         mark = 0
         known = self._wallets
         self._wallets = None  # until the transaction has ended well
@@ -59,7 +59,7 @@ class Ledger(LedgerReader):
             with self._database.write() as connection:
                 mark = self._lock(connection)
                 wallets = known[1] if known is not None and known[0] == mark else self._load(connection)
-                if fresh := _following(ordered, mark):
+                if fresh := following(entries, mark):
                     tally = Tally(wallets, self._closings(connection))
                     tally.add(fresh)
                     self._store(connection, tally)
@@ -167,22 +167,6 @@ class Ledger(LedgerReader):
                 table.insert(), {"tenant_id": tenant_id, "closed_until_ns": end_ns, "log": self._log, "seq": mark}
             )
         return mark
-
-
-def _seq(entry: Entry) -> int:
-    return entry.seq
-
-
-def _following(ordered: Sequence[Entry], mark: int) -> list[Entry]:
-    """The entries that follow the watermark without a gap."""
-    fresh: list[Entry] = []
-    for entry in ordered:
-        if entry.seq == mark + 1:
-            fresh.append(entry)
-            mark += 1
-        elif entry.seq > mark:
-            break
-    return fresh
 
 
 def _adding(statement: Any, table: sa.Table, sums: tuple[str, ...], **carried: Any) -> Any:
