@@ -10,10 +10,11 @@ from mintage.pricing.costs import CostBook, compute_cost
 from mintage.pricing.explain import ExplainedLine
 from mintage.pricing.json_schema import plan_schema
 from mintage.pricing.parse import load_plan, plan_from_data
-from mintage.pricing.plan import Adjustment, Fee, Grant, Names, Plan, Price, Window
+from mintage.pricing.plan import Adjustment, Fee, Grant, Plan, Price
 from mintage.pricing.policies import InputPolicy, Limits, OutputPolicy, Policies
 from mintage.pricing.rates import Rate
 from mintage.pricing.version import PriceVersion, canonical_form, freeze_plan, thaw_version
+from mintage.pricing.words import Names, Window
 
 __all__ = [
     "Adjustment",

@@ -13,10 +13,11 @@ import msgspec
 
 from mintage.base import ATTOS_PER_NANO, NANOS_MAX, Charge, MintageError, RatedLine, Usage
 from mintage.pricing.explain import ExplainedLine, explain_lines
+from mintage.pricing.match import Dimensions, pattern_matches
 from mintage.pricing.plan import Adjustment, Price
 from mintage.pricing.policies import Policies
 from mintage.pricing.scalar import bounds_line, factor_of, unpriceable
-from mintage.pricing.select import Dimensions, candidates, conditions_hold, pattern_matches
+from mintage.pricing.select import candidates, conditions_hold
 from mintage.pricing.sheet import FREE, Sheet
 from mintage.pricing.version import PriceVersion
 

@@ -23,8 +23,8 @@ UNITS: Final[dict[str, int]] = {
 TIME_WORDS: Final = frozenset({"per_second", "per_minute", "per_hour"})
 
 
-class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Exactly one of the fields is set, in currency units, at most 12 decimal places."""
+class RateFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """At most one of the fields is set, in currency units, at most 12 decimal places."""
 
     per_unit: Annotated[Decimal | None, Meta(description="Price of one unit: a token, a request, an image.")] = None
     per_thousand: Annotated[Decimal | None, Meta(description="Price of 1,000 units.")] = None
@@ -34,24 +34,32 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     per_hour: Annotated[Decimal | None, Meta(description="Price of an hour, on meters of time.")] = None
 
     def __post_init__(self) -> None:
-        if sum(getattr(self, word) is not None for word in UNITS) != 1:
+        if sum(getattr(self, word) is not None for word in UNITS) > 1:
             raise ValueError(f"A rate has exactly one of {', '.join(UNITS)}")
 
     @property
     def word(self) -> str:
-        """How the rate is written, e.g. "per_million"."""
-        return next(word for word in UNITS if getattr(self, word) is not None)
+        """How the rate is written, e.g. "per_million"; "" if there is none."""
+        return next((word for word in UNITS if getattr(self, word) is not None), "")
 
     @property
     def amount(self) -> Decimal:
         """The number as written, in currency units for UNITS[word] units."""
-        value: Decimal = getattr(self, self.word)
+        value: Decimal = getattr(self, self.word) if self.word else Decimal(0)
         return value
 
     @property
     def exact(self) -> Fraction:
         """Currency units for one unit of the meter. An hour has 3,600,000 ms, so no finite decimal would do."""
-        return Fraction(self.amount) / UNITS[self.word]
+        return Fraction(self.amount) / UNITS[self.word] if self.word else Fraction(0)
+
+
+class Rate(RateFields, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Exactly one of the fields is set, in currency units, at most 12 decimal places."""
+
+    def __post_init__(self) -> None:
+        if sum(getattr(self, word) is not None for word in UNITS) != 1:
+            raise ValueError(f"A rate has exactly one of {', '.join(UNITS)}")
 
 
 def round_half_up(value: Fraction) -> int:

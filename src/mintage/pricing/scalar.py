@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from mintage.base import METERS, MintageError, RatedLine, Usage
+from mintage.pricing.match import Dimensions, pattern_matches
 from mintage.pricing.plan import Plan, Price
 from mintage.pricing.rates import Rate, to_attos
-from mintage.pricing.select import Dimensions, candidates, conditions_hold, pattern_matches
+from mintage.pricing.select import candidates, conditions_hold
 
 #: A meter without its own rate takes the rate of another: a cached token is an input token.
 FALLBACK: Mapping[str, str] = {

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from mintage.pricing.plan import DAYS, Adjustment, Price, Window
-
-Dimensions = Mapping[str, str]
-
-
-def pattern_matches(pattern: str, model: str) -> bool:
-    """`*` stands for any characters, also none; everything else is literal and case counts."""
-    if "*" not in pattern:
-        return pattern == model
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), model, re.DOTALL) is not None
-
-
-def specificity(pattern: str) -> tuple[bool, int]:
-    """Orders patterns: an exact name above any with a star, then more literal characters above fewer."""
-    return "*" not in pattern, len(pattern) - pattern.count("*")
+from mintage.pricing.match import Dimensions, dimensions_match, pattern_matches, specificity
+from mintage.pricing.plan import Adjustment, Price
+from mintage.pricing.words import DAYS, Window
 
 
 def candidates(prices: Sequence[Price], model: str) -> list[Price]:
@@ -43,6 +30,4 @@ def window_holds(window: Window, at_ns: int) -> bool:
 
 def conditions_hold(item: Price | Adjustment, at_ns: int, dimensions: Dimensions) -> bool:
     """Dimensions and hours; the prompt's length is tested by the caller."""
-    return all(dimensions.get(name) == value for name, value in item.where.items()) and (
-        item.during is None or window_holds(item.during, at_ns)
-    )
+    return dimensions_match(item.where, dimensions) and (item.during is None or window_holds(item.during, at_ns))
