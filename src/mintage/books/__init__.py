@@ -28,7 +28,7 @@ from mintage.books.ledger import Ledger
 from mintage.books.ledger_journals import JournalPage
 from mintage.books.ledger_reader import AccountBalance, LedgerReader, ProfitAndLoss, UsageLine
 from mintage.books.log import CommitLog
-from mintage.books.log_store import FrameReader
+from mintage.books.log_reader import FrameReader
 from mintage.books.wallets import Wallet, WalletBook
 
 __all__ = [

@@ -363,16 +363,16 @@ class CommitLog:
     def settled(self, hold_id: str) -> Settled | None:
         """The durable settlement of a request; None for one that is open, ended otherwise or unknown.
 
-        A look-up, or, for what is newer than the last snapshot, a search of at most SNAPSHOT_ENTRIES entries: for receipts,
-        not for the path of every request.
+        A look-up, or, for what is newer than the last snapshot, a search of about SNAPSHOT_ENTRIES entries: for
+        receipts, not for the path of every request.
         """
         if hold_id in self._book.holds:
             return None
+        after = self._state.seq()
         seq = self._state.ended(hold_id)
         if seq is not None:
             body = self._entry(seq).body
             return body if isinstance(body, Settled) else None
-        after = self._state.seq()
         while entries := self.entries(after, 1024):
             for entry in entries:
                 if isinstance(entry.body, Settled) and entry.body.hold_id == hold_id:

@@ -11,88 +11,93 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final
 
+import msgspec
+
 from mintage.base import MintageError
 from mintage.books import failpoints
-from mintage.books.entries import (
-    Body,
-    Expired,
-    Held,
-    Released,
-    Settled,
-    ToppedUp,
-    WalletOpened,
-    encode_frame,
-)
-from mintage.books.log_store import Index, Store
+from mintage.books.entries import Body, Reported, encode_frame
+from mintage.books.log_keeper import Keeper
+from mintage.books.log_state import Index
+from mintage.books.log_store import Store
 from mintage.books.wallets import Snapshot
 
-#: One queued thing: what to write (a body, a snapshot, or None for "tell me when all before me is durable"), the
-#: future to resolve, and the result to resolve it with.
-Item = tuple[Body | Snapshot | None, Any, Any]
-
-_ENDING: Final = frozenset((Settled, Released, Expired))
-_BODIES: Final = frozenset((WalletOpened, ToppedUp, Held, Settled, Released, Expired))
-FRAMES_PER_CHECKPOINT: Final = 1000
+WAL_PAGES: Final = 4000  # 16 MB: then the keeper is asked for a checkpoint
+EVENT_KEYS: Final = 65_536  # keys of usage events that are indexed in one go
 
 
-def source_key(source: str, source_id: str) -> str:
-    return f"top_up\x1f{source}\x1f{source_id}"
+class EventBatch(msgspec.Struct, gc=False):
+    """Accepted usage events, with the (hash, digest) of each for the index."""
+
+    bodies: list[Reported]
+    keys: list[tuple[int, int]]
 
 
-def idempotency_source(tenant_id: str, key: str) -> str:
-    return f"settle\x1f{tenant_id}\x1f{key}"
+#: One queued thing: what to write (None only asks to be told when all before it is durable), the future to resolve,
+#: and the result to resolve it with.
+Item = tuple[Body | EventBatch | Snapshot | None, Any, Any]
+_SPECIAL: Final = frozenset((Snapshot, EventBatch, type(None)))
 
 
-def index_bodies(index: Index, bodies: list[Body], first_seq: int) -> None:
-    """Note the keys by which these entries must be found again after they have left memory."""
-    for seq, body in enumerate(bodies, first_seq):
-        if type(body) in _ENDING:
-            index.ended.append((body.hold_id, seq))  # type: ignore[union-attr]
-            if type(body) is Settled and body.idempotency_key is not None and not body.replay_of:
-                index.sources.append((idempotency_source(body.tenant_id, body.idempotency_key), seq))
-        elif type(body) is ToppedUp:
-            index.sources.append((source_key(body.source, body.source_id), seq))
+def unavailable(error: BaseException | None = None) -> MintageError:
+    """books_unavailable: for good after an error, for a moment without."""
+    if error is None:
+        return MintageError("books_unavailable", "The books are behind.", "Retry after a moment.", retry_after_s=1.0)
+    return MintageError(
+        "books_unavailable", "The books cannot be written.", "The server must be restarted with a working disk."
+    )
 
 
 class Writer:
     """Owns the store from start() to the end of its thread.
 
-    on_commit(batch, bodies, first_seq) and on_failure(batch, error) are called from the writer thread; they must only
-    hand over to the event loop.
+    The callbacks are called from the writer's or the keeper's thread and must only hand over: on_commit(batch, bodies,
+    first_seq), on_snapshot() and on_event_keys(keys) after the keeper is done, on_failure(batch, error).
     """
 
     def __init__(
         self,
         store: Store,
         index: Index,
+        event_keys: list[tuple[int, int]],
+        *,
         batch_limit: int,
         on_commit: Callable[[list[Item], list[Body], int], None],
         on_failure: Callable[[list[Item], BaseException], None],
+        on_snapshot: Callable[[], None],
+        on_event_keys: Callable[[list[tuple[int, int]]], None],
     ) -> None:
         self.queue: deque[Item] = deque()
         self.idle = False
         self._store = store
         self._index = index
+        self._event_keys = event_keys
         self._batch_limit = batch_limit
         self._on_commit = on_commit
         self._on_failure = on_failure
+        self._on_snapshot = on_snapshot
+        self._on_event_keys = on_event_keys
+        self._indexing = False
+        self._ended = False
+        self._checkpoint = "none"  # or "asked", or "rest": the keeper has done most of it
         self._signal: SimpleQueue[bool] = SimpleQueue()
-        self._frames = 0
         self._thread = threading.Thread(target=self._run, name="mintage-commit-log", daemon=True)
 
-    def start(self) -> None:
+    def start(self, keeper: Keeper) -> None:
+        self._keeper = keeper
         self._thread.start()
 
+    @property
+    def running(self) -> bool:
+        return not self._ended
+
     def wake(self) -> None:
-        """Call after queueing while `idle` is set."""
+        """Call after queueing while `idle` is set. A wake too many does no harm."""
         self.idle = False
         self._signal.put(True)
 
-    def stop(self) -> None:
-        """Ask the thread to commit what is queued and end."""
+    def stop(self, timeout_s: float) -> bool:
+        """Commit what is queued, hand the rest of the index to the keeper, end. True when it did in time."""
         self._signal.put(False)
-
-    def join(self, timeout_s: float) -> bool:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -102,7 +107,7 @@ class Writer:
         while running or queue:
             if not queue:
                 self.idle = True
-                if not queue:  # the loop may have queued between the two looks, and seen us busy
+                if not queue:  # something may have been queued between the two looks, by one who saw us busy
                     running = self._signal.get() and running
                 self.idle = False
                 continue
@@ -110,52 +115,73 @@ class Writer:
             try:
                 bodies, first_seq = self._commit(batch)
             except BaseException as error:  # whatever failed, no later write may follow it
+                self._ended = True
                 self._on_failure(batch, error)
                 return
             self._on_commit(batch, bodies, first_seq)
+            self._housekeeping()
+        self._index_events()
 
     def _commit(self, batch: list[Item]) -> tuple[list[Body], int]:
-        bodies: list[Body] = [item[0] for item in batch if type(item[0]) in _BODIES]  # type: ignore[misc]
-        if len(bodies) != len(batch) and any(type(item[0]) is Snapshot for item in batch):
-            return self._commit_around_snapshots(batch)
-        return bodies, self._write(bodies)
-
-    def _commit_around_snapshots(self, batch: list[Item]) -> tuple[list[Body], int]:
-        """A snapshot describes exactly the entries queued before it: commit those, then it, then the rest."""
+        """Make a batch durable: (its bodies, the seq of the first)."""
+        bodies: list[Any] = [item[0] for item in batch]
+        if _SPECIAL.isdisjoint(set(map(type, bodies))):
+            return bodies, self._write(bodies)
         first_seq = self._store.last_seq + 1
         everything: list[Body] = []
         run: list[Body] = []
-        for body, _, _ in batch:
-            if type(body) is Snapshot:
+        for body in bodies:
+            if type(body) is EventBatch:
+                run += body.bodies
+                self._event_keys += body.keys
+            elif type(body) is Snapshot:  # it describes exactly what was queued before it
                 self._write(run)
                 everything += run
                 run = []
-                self._store.write_snapshot(body, self._index)
-                self._index.clear()
-                self._store.checkpoint()
+                self._hand_over(body)
             elif body is not None:
-                run.append(body)  # type: ignore[arg-type]
+                run.append(body)
         self._write(run)
         return everything + run, first_seq
 
-    def _write(self, bodies: list[Body]) -> int:
+    def _write(self, bodies: list[Any]) -> int:
+        store = self._store
         if not bodies:
-            return self._store.last_seq + 1
+            return store.last_seq + 1
         if failpoints.armed is not None:
             failpoints.hit("log.write")
-        first_seq = self._store.write(len(bodies), encode_frame(bodies))
+        first_seq = store.write(len(bodies), encode_frame(bodies))
         if failpoints.armed is not None:
             failpoints.hit("log.commit")
-        index_bodies(self._index, bodies, first_seq)
-        self._frames += 1
-        if self._frames % FRAMES_PER_CHECKPOINT == 0:
-            self._store.checkpoint()
+        self._index.add(bodies, first_seq)
         return first_seq
 
+    def _hand_over(self, snapshot: Snapshot) -> None:
+        index, self._index = self._index, Index()
+        self._keeper.snapshot(snapshot, index, (self._store.last_seq, self._store.chain), self._on_snapshot)
 
-def unavailable(error: BaseException | None = None) -> MintageError:
-    return MintageError(
-        "books_unavailable",
-        "The books cannot be written.",
-        "Nothing more is accepted until the server restarts with a working disk." if error else "Retry later.",
-    )
+    # -- between commits ---------------------------------------------------------------------------------------------
+
+    def _housekeeping(self) -> None:
+        if self._checkpoint == "rest":
+            self._checkpoint = "none"
+            self._store.checkpoint()
+        elif self._checkpoint == "none" and self._store.wal_pages > WAL_PAGES:
+            self._checkpoint = "asked"
+            self._keeper.checkpoint(self._checkpointed)
+        if len(self._event_keys) >= EVENT_KEYS and not self._indexing:
+            self._index_events()
+
+    def _checkpointed(self) -> None:
+        self._checkpoint = "rest"
+
+    def _index_events(self) -> None:
+        if self._event_keys:
+            self._indexing = True
+            keys, self._event_keys = self._event_keys, []
+
+            def done() -> None:
+                self._indexing = False
+                self._on_event_keys(keys)
+
+            self._keeper.event_keys(keys, self._store.last_seq, done)

@@ -36,15 +36,15 @@ from mintage.books.entries import (
 
 HOLDS_LIMIT: Final = 100_000
 _COST_LIMIT_ATTOS: Final = NANOS_MAX * ATTOS_PER_NANO
-_astuple = msgspec.structs.astuple
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Wallets that changed since the last snapshot, every carry and every open hold, as rows ready to write."""
+    """What changed since the last snapshot, as rows ready to write."""
 
     wallets: list[tuple[str, str, str, str, int, int, int]]
     carries: list[tuple[str, str, str, int]]  # ("charge" | "cost", wallet or provider, price_id, attos)
-    holds: list[Held]
+    opened: list[Held]  # opened since, and still open
+    closed: list[str]  # open then, and no longer
 
 
 class Wallet(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
 class _Account:
     """The mutable wallet. Prepaid and promo: 0 <= held <= balance, always."""
 
-    __slots__ = ("balance", "credit_limit", "currency", "funding", "held", "id", "tenant_id")
+    __slots__ = ("balance", "carries", "credit_limit", "currency", "funding", "held", "id", "tenant_id")
 
     def __init__(self, id_: str, tenant_id: str, currency: str, funding: Funding, credit_limit: int) -> None:
         self.id = id_
@@ -76,6 +76,7 @@ class _Account:
         self.credit_limit = credit_limit
         self.balance = 0
         self.held = 0
+        self.carries: dict[str, int] = {}  # price_id -> attos below one nano, charged later
 
     def view(self) -> Wallet:
         return Wallet(
@@ -99,9 +100,9 @@ class WalletBook:
     def __init__(self) -> None:
         self.accounts: dict[str, _Account] = {}
         self.holds: dict[str, Held] = {}
-        self.charge_carry: dict[tuple[str, str], int] = {}  # (wallet_id, price_id) -> attos below one nano
         self.cost_carry: dict[tuple[str, str], int] = {}  # (provider, price_id) -> attos below one nano
-        self.changed: set[str] = set()  # wallets changed since the last snapshot
+        self._changed: set[_Account] = set()  # since the last snapshot
+        self._stored_holds: frozenset[str] = frozenset()  # open at the last snapshot
 
     def account(self, wallet_id: str) -> _Account:
         """Raises MintageError("not_found")."""
@@ -145,7 +146,7 @@ class WalletBook:
             account = _Account(body.wallet_id, body.tenant_id, body.currency, body.funding, body.credit_limit_nanos)
             self.accounts[body.wallet_id] = account
         account.credit_limit = body.credit_limit_nanos
-        self.changed.add(body.wallet_id)
+        self._changed.add(account)
 
     def top_up(
         self,
@@ -164,7 +165,7 @@ class WalletBook:
             raise _refuse("A top-up must be above zero.", "Give a positive amount.", "amount_nanos")
         balance = check_nanos(account.balance + check_nanos(amount_nanos))
         account.balance = balance
-        self.changed.add(wallet_id)
+        self._changed.add(account)
         return ToppedUp(
             at_ns, wallet_id, account.tenant_id, account.currency, amount_nanos, funds, source, source_id, memo, balance
         )
@@ -199,7 +200,7 @@ class WalletBook:
         )
         self.holds[hold.id] = body
         account.held += amount
-        self.changed.add(account.id)
+        self._changed.add(account)
         return body
 
     @staticmethod
@@ -229,13 +230,13 @@ class WalletBook:
         if charge.attos < 0:
             raise _refuse("A charge cannot be negative.", "Correct it with a credit note.")
         attos = 0 if replay_of else charge.attos
-        key = (account.id, charge.price_id)
-        posted, carry = divmod(self.charge_carry.get(key, 0) + attos, ATTOS_PER_NANO)
-        shortfall = self._shortfall(account, held.amount_nanos, posted)
+        posted, carry = divmod(account.carries.get(charge.price_id, 0) + attos, ATTOS_PER_NANO)
+        hold_nanos = held.amount_nanos
+        shortfall = self._shortfall(account, hold_nanos, posted) if posted > hold_nanos else 0
         if posted > NANOS_MAX or account.balance - posted < -NANOS_MAX:
             raise _refuse("The charge is beyond 9.2 billion currency units.", "Check the price.")
         costs = self._post_costs(s.costs)
-        self.charge_carry[key] = carry
+        account.carries[charge.price_id] = carry
         self._close(held, account)
         account.balance -= posted - shortfall
         return Settled(
@@ -252,9 +253,9 @@ class WalletBook:
             charge.price_id,
             charge.currency,
             charge.attos,
-            tuple([Line(*_astuple(line)) for line in charge.lines]),
+            tuple([Line(line.meter, line.quantity, line.rate_attos, line.attos) for line in charge.lines]),
             costs,
-            held.amount_nanos,
+            hold_nanos,
             posted,
             shortfall,
             account.balance,
@@ -273,7 +274,7 @@ class WalletBook:
     @staticmethod
     def _shortfall(account: _Account, hold_nanos: int, posted: int) -> int:
         """What a prepaid wallet cannot pay. The excess over the hold is drawn, but never from other holds' funds."""
-        if posted <= hold_nanos or account.funding == "postpaid":
+        if account.funding == "postpaid":
             return 0
         free = account.balance - account.held + hold_nanos
         return max(0, posted - free)
@@ -305,7 +306,7 @@ class WalletBook:
     def _close(self, held: Held, account: _Account) -> None:
         del self.holds[held.hold_id]
         account.held -= held.amount_nanos
-        self.changed.add(account.id)
+        self._changed.add(account)
 
     def release(self, at_ns: int, hold_id: str, reason: str) -> Released:
         """The caller has made sure that the hold is open."""
@@ -323,15 +324,16 @@ class WalletBook:
 
     def snapshot(self) -> Snapshot:
         """What changed since the last one, which it forgets."""
-        changed = [self.accounts[wallet_id] for wallet_id in self.changed]
-        self.changed.clear()
+        changed, self._changed = self._changed, set()
+        stored, self._stored_holds = self._stored_holds, frozenset(self.holds)
         return Snapshot(
             wallets=[(a.id, a.tenant_id, a.currency, a.funding, a.credit_limit, a.balance, a.held) for a in changed],
             carries=[
-                *(("charge", owner, price_id, attos) for (owner, price_id), attos in self.charge_carry.items()),
-                *(("cost", owner, price_id, attos) for (owner, price_id), attos in self.cost_carry.items()),
+                *(("charge", a.id, price_id, attos) for a in changed for price_id, attos in a.carries.items()),
+                *(("cost", provider, price_id, attos) for (provider, price_id), attos in self.cost_carry.items()),
             ],
-            holds=list(self.holds.values()),
+            opened=[self.holds[hold_id] for hold_id in self._stored_holds - stored],
+            closed=list(stored - self._stored_holds),
         )
 
     def load(self, snapshot: Snapshot) -> None:
@@ -341,8 +343,12 @@ class WalletBook:
             account.balance, account.held = balance, held
             self.accounts[id_] = account
         for side, owner, price_id, attos in snapshot.carries:
-            (self.charge_carry if side == "charge" else self.cost_carry)[owner, price_id] = attos
-        self.holds = {held.hold_id: held for held in snapshot.holds}
+            if side == "charge":
+                self.accounts[owner].carries[price_id] = attos
+            else:
+                self.cost_carry[owner, price_id] = attos
+        self.holds = {hold.hold_id: hold for hold in sorted(snapshot.opened, key=lambda hold: hold.at_ns)}
+        self._stored_holds = frozenset(self.holds)
 
     # -- replay ------------------------------------------------------------------------------------------------------
 
@@ -355,8 +361,9 @@ class WalletBook:
                 if body.hold_id in self.holds:
                     raise _corrupt(body.hold_id, "is held twice")
                 self.holds[body.hold_id] = body
-                self.account(body.wallet_id).held += body.amount_nanos
-                self.changed.add(body.wallet_id)
+                account = self.account(body.wallet_id)
+                account.held += body.amount_nanos
+                self._changed.add(account)
             case Released() | Expired():
                 held = self._open_hold(body.hold_id)
                 if held.amount_nanos != body.amount_nanos:
@@ -367,7 +374,7 @@ class WalletBook:
                 account.balance += body.amount_nanos
                 if account.balance != body.balance_nanos:
                     raise _corrupt(body.wallet_id, "has another balance than its last top-up says")
-                self.changed.add(body.wallet_id)
+                self._changed.add(account)
             case WalletOpened():
                 self._open(body)
             case _:
@@ -382,11 +389,10 @@ class WalletBook:
     def _apply_settled(self, body: Settled) -> None:
         held = self._open_hold(body.hold_id)
         account = self.account(held.wallet_id)
-        key = (account.id, body.price_id)
         attos = 0 if body.replay_of else body.attos
-        posted, carry = divmod(self.charge_carry.get(key, 0) + attos, ATTOS_PER_NANO)
-        shortfall = self._shortfall(account, held.amount_nanos, posted)
-        self.charge_carry[key] = carry
+        posted, carry = divmod(account.carries.get(body.price_id, 0) + attos, ATTOS_PER_NANO)
+        shortfall = self._shortfall(account, held.amount_nanos, posted) if posted > held.amount_nanos else 0
+        account.carries[body.price_id] = carry
         self._close(held, account)
         account.balance -= posted - shortfall
         for cost in body.costs:
