@@ -14,9 +14,8 @@ from mintage.protocols.openai.answer_wire import (
     finish_reason,
 )
 from mintage.protocols.openai.logprobs import decode_logprobs
-from mintage.protocols.openai.tally import CHARACTERS_PER_TOKEN
 from mintage.protocols.openai.upstream_errors import decode_stream_error, unreadable
-from mintage.protocols.openai.usage import parse_usage
+from mintage.protocols.openai.usage import estimate_tokens, parse_usage
 
 _decode = msgspec.json.Decoder(AnswerWire).decode
 
@@ -34,7 +33,7 @@ def decode_answer(raw: bytes) -> Answer:
         choices = [(_choice(choice), choice.index) for choice in wire.choices]
     except (msgspec.MsgspecError, UnicodeError):
         raise unreadable("an answer that cannot be read") from None
-    usage, estimated = believable(parse_usage(wire.usage), sum([_characters(choice) for choice, _ in choices]))
+    usage, estimated = believable(parse_usage(wire.usage), 0, sum([_characters(choice) for choice, _ in choices]))
     return Answer(
         model=wire.model or "",
         choices=tuple([choice for choice, _ in sorted(choices, key=lambda pair: pair[1])]),
@@ -56,11 +55,11 @@ def decode_wire(raw: bytes | memoryview) -> AnswerWire:
     return wire
 
 
-def believable(usage: Usage | None, characters: int) -> tuple[Usage, bool]:
-    """(usage, estimated). Written text with no written tokens is a provider's mistake: count it from its length."""
+def believable(usage: Usage | None, deltas: int, characters: int) -> tuple[Usage, bool]:
+    """(usage, estimated). Written text with no written tokens is a provider's mistake: count what was written."""
     if usage is not None and (usage.completion_tokens or not characters):
         return usage, False
-    counted = Usage(output_tokens=-(-characters // CHARACTERS_PER_TOKEN))
+    counted = Usage(output_tokens=estimate_tokens(deltas, characters))
     return counted if usage is None else usage + counted, True
 
 

@@ -67,7 +67,12 @@ def decode_completion(raw: bytes) -> Request:
             "unsupported", "'best_of' is not served.", "Ask for `n` answers and choose.", param="best_of"
         )
     if body.echo and body.logprobs is not None:
-        raise MintageError("unsupported", "Log-probabilities of an echoed prompt are not served.", param="echo")
+        raise MintageError(
+            "unsupported",
+            "Log-probabilities of an echoed prompt are not served.",
+            "Leave out `echo` or `logprobs`.",
+            param="echo",
+        )
     return Request(
         operation="completion",
         model=body.model,

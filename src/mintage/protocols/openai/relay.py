@@ -15,13 +15,12 @@ from msgspec import Raw
 from mintage.base import MintageError, Usage, UsageReported
 from mintage.protocols.openai.answer_wire import NULL
 from mintage.protocols.openai.stream_decoder import cut_error
-from mintage.protocols.openai.tally import Scan, Tally, scan
+from mintage.protocols.openai.tally import Scan, Tally, members, scan
 from mintage.protocols.openai.usage import encode_usage
 from mintage.protocols.sse import EventBuffer, event_data
 
 _PREFIX: Final = b"data: {"
 _DONE: Final = b"data: [DONE]"
-_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _json = msgspec.json.Encoder().encode
 
 
@@ -123,13 +122,13 @@ class RelayScanner:
     def _chunk(self, data: bytes, event: bytes) -> bytes:
         try:
             chunk = scan(data)
+            self.tally.add(chunk)
+            if not self.upstream_model and chunk.model:
+                self._begin(chunk, data)
+            return event if chunk.usage == NULL else self._with_usage(chunk, data)
         except MintageError as error:
             self.error = error
             return b""
-        self.tally.add(chunk)
-        if not self.upstream_model and chunk.model:
-            self._begin(chunk, data)
-        return event if chunk.usage == NULL else self._with_usage(chunk, data)
 
     def _begin(self, chunk: Scan, data: bytes) -> None:
         """Learn how the upstream writes its model, so that ours can stand there instead."""
@@ -147,11 +146,11 @@ class RelayScanner:
         wanted = self._include_usage and self.tally.reported is not None
         if not wanted and not chunk.choices:
             return b""
-        members = _members(data)
+        body = members(data)
         if self._swap is not None:
-            members["model"] = Raw(_json(self._model))
+            body["model"] = Raw(_json(self._model))
         if wanted:
-            members["usage"] = Raw(encode_usage(self.tally.report().usage))
+            body["usage"] = Raw(encode_usage(self.tally.report().usage))
         else:
-            del members["usage"]
-        return b"data: " + _json(members)
+            del body["usage"]
+        return b"data: " + _json(body)

@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 
 from mintage.base import MintageError, UsageReported
 from mintage.protocols.openai.encode_request import OutputLimitField
-from mintage.protocols.openai.tally import Tally, scan
+from mintage.protocols.openai.tally import Tally, members, scan
 from mintage.protocols.openai.upstream_errors import unreadable
 from mintage.protocols.openai.usage import encode_usage
 
@@ -44,20 +44,20 @@ def rewrite_request(
     hold was computed with, so that the upstream cannot write more; None leaves the client's own.
     """
     try:
-        members = _members(raw)
+        body = _members(raw)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise MintageError("invalid_json", "The body is not valid JSON.", "Send one JSON object.") from None
-    members["model"] = Raw(_json(model))
+    body["model"] = Raw(_json(model))
     for name in _OURS:
-        members.pop(name, None)
-    stream = members.get("stream")
+        body.pop(name, None)
+    stream = body.get("stream")
     if include_usage and stream is not None and bytes(stream) == _TRUE:
-        members["stream_options"] = _USAGE_WANTED
+        body["stream_options"] = _USAGE_WANTED
     if max_output_tokens is not None:
-        members.pop("max_tokens", None)
-        members.pop("max_completion_tokens", None)
-        members["max_tokens" if "prompt" in members else output_limit_field] = Raw(b"%d" % max_output_tokens)
-    return _json(members)
+        body.pop("max_tokens", None)
+        body.pop("max_completion_tokens", None)
+        body["max_tokens" if "prompt" in body else output_limit_field] = Raw(b"%d" % max_output_tokens)
+    return _json(body)
 
 
 def relay_answer(raw: bytes, *, model: str | None = None) -> RelayedAnswer:
@@ -67,9 +67,9 @@ def relay_answer(raw: bytes, *, model: str | None = None) -> RelayedAnswer:
         raise unreadable("an answer without choices")
     tally = Tally()
     tally.add(chunk)
-    report = tally.report()
-    members = _members(raw)
-    members["usage"] = Raw(encode_usage(report.usage))
+    report = tally.report(streamed=False)
+    body = members(raw)
+    body["usage"] = Raw(encode_usage(report.usage))
     if model is not None:
-        members["model"] = Raw(_json(model))
-    return RelayedAnswer(_json(members), report, chunk.id or "", chunk.model or "")
+        body["model"] = Raw(_json(model))
+    return RelayedAnswer(_json(body), report, chunk.id or "", chunk.model or "")

@@ -37,17 +37,18 @@ class StreamDecoder:
     """feed() bytes as they arrive, then close().
 
     The events keep the order that base/answer.py promises; UsageReported comes once, at the end, and is marked
-    estimated (output counted from its length, input 0) if the upstream reported nothing that can be true. A failure
+    estimated (output counted by us, input 0) if the upstream reported nothing that can be true. A failure
     inside a chunk is raised after the events before it were handed over.
     """
 
-    __slots__ = ("_buffer", "_calls", "_characters", "_failure", "_finished", "_started", "_usage", "done")
+    __slots__ = ("_buffer", "_calls", "_characters", "_deltas", "_failure", "_finished", "_started", "_usage", "done")
 
     def __init__(self) -> None:
         self._buffer = EventBuffer()
         self._calls: dict[int, ToolCallMerger] = {}  # of every choice that was seen
         self._finished: set[int] = set()
         self._usage: Usage | None = None
+        self._deltas = 0
         self._characters = 0
         self._started = False
         self._failure: MintageError | None = None
@@ -136,16 +137,16 @@ class StreamDecoder:
     ) -> None:
         thought, text = content_texts(delta.content)
         if reasoning := delta.reasoning_content or delta.reasoning or thought:
-            self._characters += len(reasoning)
+            self._count(reasoning)
             events.append(ReasoningDelta(reasoning, index))
         if text or logprobs:
             self._text(text, index, logprobs, events)
         if delta.refusal:
-            self._characters += len(delta.refusal)
+            self._count(delta.refusal)
             events.append(RefusalDelta(delta.refusal, index))
         for fragment in delta.tool_calls or ():
             if (call := calls.merge(fragment)) is not None:
-                self._characters += len(call.name) + len(call.arguments)
+                self._count(call.name + call.arguments)
                 events.append(msgspec.structs.replace(call, choice=index) if index else call)
         if delta.audio is not None and delta.audio.data:
             try:
@@ -154,8 +155,12 @@ class StreamDecoder:
                 raise unreadable("audio that is not base64") from None
 
     def _text(self, text: str, index: int, logprobs: tuple[TokenLogprob, ...], events: list[Event]) -> None:
-        self._characters += len(text)
+        self._count(text)
         events.append(TextDelta(text, index, logprobs))
+
+    def _count(self, said: str) -> None:
+        self._deltas += 1
+        self._characters += len(said)
 
     def _end(self, events: list[Event]) -> None:
         if not self._calls:
@@ -164,6 +169,6 @@ class StreamDecoder:
             if index not in self._finished:
                 calls.check()
                 events.append(ChoiceFinished("tool_calls" if calls.any else "stop", index))
-        usage, estimated = believable(self._usage, self._characters)
+        usage, estimated = believable(self._usage, self._deltas, self._characters)
         events.append(UsageReported(usage=usage, estimated=estimated))
         self.done = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -10,9 +10,7 @@ from msgspec import Meta, Raw, Struct
 from mintage.base import Usage, UsageReported
 from mintage.protocols.openai.answer_wire import NULL
 from mintage.protocols.openai.upstream_errors import decode_stream_error, unreadable
-from mintage.protocols.openai.usage import parse_usage
-
-CHARACTERS_PER_TOKEN: Final = 4  # only to estimate what a provider did not report
+from mintage.protocols.openai.usage import estimate_tokens, parse_usage
 
 
 class _Function(Struct):
@@ -59,6 +57,7 @@ class _Bare(Struct):
 
 
 _scan = msgspec.json.Decoder(Scan).decode
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _bare = msgspec.json.Decoder(_Bare).decode
 
 
@@ -76,6 +75,14 @@ def scan(data: bytes) -> Scan:
     if found.error != NULL:
         raise decode_stream_error(found.error)
     return found
+
+
+def members(data: bytes) -> dict[str, Raw]:
+    """The top level of a chunk or an answer, its values as they were written. Raises upstream_failed."""
+    try:
+        return _members(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):  # scan() skips what it does not read
+        raise unreadable("what is not an answer") from None
 
 
 class Tally:
@@ -103,14 +110,14 @@ class Tally:
         """All that money needs was read: every choice ended and usage was reported."""
         return self.usage is not None and bool(self.seen_choices) and self.seen_choices <= self.finished_choices
 
-    def report(self) -> UsageReported:
-        """The upstream's numbers, or an estimate: one token a delta, and at least one for four characters.
+    def report(self, *, streamed: bool = True) -> UsageReported:
+        """The upstream's numbers, or an estimate: by deltas if streamed, else by length.
 
         An estimate's input is what the upstream reported, else 0, for the caller to count.
         """
         if (usage := self.usage) is not None:
             return UsageReported(usage=usage)
-        written = max(self.events, -(-self.characters // CHARACTERS_PER_TOKEN))
+        written = estimate_tokens(self.events if streamed else 0, self.characters)
         reasoning = min(self.reasoning_events, written)
         counted = Usage(output_tokens=written - reasoning, reasoning_tokens=reasoning)
         return UsageReported(usage=counted if self.reported is None else self.reported + counted, estimated=True)

@@ -1,0 +1,1 @@
+"""Codecs, tested through their public functions. strategies.py makes what a dialect can carry."""
