@@ -23,10 +23,11 @@ from mintage.protocols.openai.message_wire import (
     AssistantMessage,
     AudioPart,
     CallWire,
+    DeveloperMessage,
     FilePart,
-    FunctionMessage,
     ImagePart,
     RefusalPart,
+    SystemMessage,
     TextPart,
     ToolMessage,
     UserMessage,
@@ -44,18 +45,24 @@ def decode_messages(wire: Sequence[WireMessage]) -> tuple[Message, ...]:
 
 
 def _message(wire: WireMessage, index: int, call_ids: set[str]) -> Message:
-    if isinstance(wire, AssistantMessage):
+    # `type() is` where every request passes: isinstance of a Struct costs four times as much.
+    if type(wire) is UserMessage:
+        return _said("user", wire, index)
+    if type(wire) is SystemMessage or type(wire) is DeveloperMessage:
+        return _said("system", wire, index)
+    if type(wire) is AssistantMessage:
         return _assistant(wire, index, call_ids)
-    if isinstance(wire, ToolMessage):
+    if type(wire) is ToolMessage:
         return _tool(wire, index, call_ids)
-    if isinstance(wire, FunctionMessage):
-        raise MintageError(
-            "unsupported",
-            "Messages with the role 'function' are not served.",
-            "Send role `tool` with a `tool_call_id`.",
-            param=f"messages[{index}].role",
-        )
-    role: Role = "user" if isinstance(wire, UserMessage) else "system"
+    raise MintageError(
+        "unsupported",
+        "Messages with the role 'function' are not served.",
+        "Send role `tool` with a `tool_call_id`.",
+        param=f"messages[{index}].role",
+    )
+
+
+def _said(role: Role, wire: UserMessage | SystemMessage | DeveloperMessage, index: int) -> Message:
     if isinstance(wire.content, str):
         return Message(role, (Text(wire.content),), wire.name)
     return Message(role, _parts(wire.content, f"messages[{index}].content"), wire.name)
