@@ -54,6 +54,19 @@ class OutputPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return self.trim or self.deduplicate or self.format != "as_is"
 
 
+class BillingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The order in which a bill is made, where vendors disagree."""
+
+    discount: Annotated[
+        Literal["before_minimum", "after_minimum"],
+        Meta(description="A minimum is owed after discounts, or a discount also lowers the minimum."),
+    ] = "before_minimum"
+    prepaid: Annotated[
+        Literal["after_tax", "before_tax"],
+        Meta(description="Prepaid credit pays the total with tax, or lowers what is taxed."),
+    ] = "after_tax"
+
+
 class Policies(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     disconnect: Annotated[
         Literal["drain", "cut"],
@@ -76,3 +89,4 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Annotated[Limits, Meta(description="Rate limits per key.")] = Limits()
     input: Annotated[InputPolicy, Meta(description="Shaping of prompts.")] = InputPolicy()
     output: Annotated[OutputPolicy, Meta(description="Shaping of answers.")] = OutputPolicy()
+    billing: Annotated[BillingPolicy, Meta(description="The order in which a bill is made.")] = BillingPolicy()
