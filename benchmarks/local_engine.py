@@ -1,14 +1,15 @@
 """The local engine through Mintage against the engine alone: `python benchmarks/local_engine.py [--rounds 5]`.
 
-Both load the same weights with the same threads, slots and window; they take turns, so that a slow moment of the machine
-hits both alike, and answer the same prompts greedily with the same number of tokens.
+Both load the same weights with the same threads, slots and window; they take turns, so that a slow moment of the
+machine hits both alike, and answer the same prompts greedily with the same number of tokens.
 
 - alone: xllamacpp called from plain threads, its chunks counted and thrown away. Nothing of ours.
 - through Mintage: LlamaCppEngine, every event of every stream read on the event loop.
 - over HTTP, with --url and --key of a running server that sells the model: the whole paid path, receipt included.
 
-A round's figure is output tokens per second of wall time. The ratio is the median of the rounds' ratios. The issue asks
-for at least 0.95.
+A round's figures are output tokens per second of wall time and CPU time of this process per token (over HTTP that
+leaves the server out). Each ratio is the median of the rounds' ratios; at least 0.95 of the tokens per second is asked.
+On a machine that has other work to do, trust the CPU column.
 """
 
 from __future__ import annotations
@@ -117,27 +118,38 @@ class OverHttp:
         return sum(await asyncio.gather(*(self._answer(PROMPT.format(i), tokens) for i in range(batch))))
 
 
-async def rate(run: Run, batch: int, tokens: int) -> float:
-    began = time.perf_counter()
+async def measure(run: Run, batch: int, tokens: int) -> tuple[float, float]:
+    """(tokens per second, CPU milliseconds per token) of one round."""
+    began, cpu = time.perf_counter(), time.process_time()
     written = await run(batch, tokens)
     if written != batch * tokens:
         raise RuntimeError(f"{written} tokens instead of {batch * tokens}: the runs cannot be compared")
-    return written / (time.perf_counter() - began)
+    return written / (time.perf_counter() - began), (time.process_time() - cpu) / written * 1000
 
 
 async def compare(runs: dict[str, Run], rounds: int, tokens: int) -> None:
-    print(f"{'batch':>5}  {'system':<18} {'tokens/s':>9} {'best':>7} {'ratio':>7}   rounds")
+    columns = f"{'tokens/s':>9} {'ratio':>6}  {'CPU ms/token':>12} {'ratio':>6}"
+    print(f"{'batch':>5}  {'system':<16} {columns}   tokens/s of each round")
     for batch in BATCHES:
-        figures: dict[str, list[float]] = {name: [] for name in runs}
+        speeds: dict[str, list[float]] = {name: [] for name in runs}
+        costs: dict[str, list[float]] = {name: [] for name in runs}
         for run in runs.values():
-            await rate(run, batch, 8)  # warms the prompts' cache
+            await measure(run, batch, 8)  # warms the prompts' cache
         for number in range(rounds):
             for name in list(runs)[:: -1 if number % 2 else 1]:  # nobody is always first
-                figures[name].append(await rate(runs[name], batch, tokens))
-        for name, found in figures.items():
-            ratio = statistics.median(a / b for a, b in zip(found, figures["alone"], strict=True))
-            shown = " ".join(f"{figure:.1f}" for figure in found)
-            print(f"{batch:>5}  {name:<18} {statistics.median(found):>9.1f} {max(found):>7.1f} {ratio:>7.3f}   {shown}")
+                speed, cost = await measure(runs[name], batch, tokens)
+                speeds[name].append(speed)
+                costs[name].append(cost)
+        for name in runs:
+            faster, dearer = (
+                statistics.median(a / b for a, b in zip(found[name], found["alone"], strict=True))
+                for found in (speeds, costs)
+            )
+            shown = " ".join(f"{speed:.0f}" for speed in speeds[name])
+            print(
+                f"{batch:>5}  {name:<16} {statistics.median(speeds[name]):>9.1f} {faster:>6.3f}  "
+                f"{statistics.median(costs[name]):>12.2f} {dearer:>6.3f}   {shown}"
+            )
 
 
 async def main() -> None:
