@@ -6,6 +6,7 @@ Start with log.py (what is promised durable), then ledger.py (what it means), th
 """
 
 from mintage.books.database import BigKey, Database, metadata
+from mintage.books.deriver import Progress
 from mintage.books.entries import (
     Body,
     CostPosted,
@@ -13,7 +14,6 @@ from mintage.books.entries import (
     Expired,
     Funding,
     Held,
-    Line,
     Released,
     Reported,
     Settled,
@@ -24,11 +24,13 @@ from mintage.books.entries import (
 )
 from mintage.books.home import Home, ServerAddress
 from mintage.books.journal import Journal, Posting
+from mintage.books.lake_reports import UsageRow
 from mintage.books.ledger import Ledger
 from mintage.books.ledger_journals import JournalPage
 from mintage.books.ledger_reader import AccountBalance, LedgerReader, ProfitAndLoss, UsageLine
 from mintage.books.log import CommitLog
 from mintage.books.log_reader import FrameReader
+from mintage.books.shipping import Shipper
 from mintage.books.wallets import Wallet, WalletBook
 
 __all__ = [
@@ -48,17 +50,19 @@ __all__ = [
     "JournalPage",
     "Ledger",
     "LedgerReader",
-    "Line",
     "Posting",
     "ProfitAndLoss",
+    "Progress",
     "Released",
     "Reported",
     "ServerAddress",
     "Settled",
+    "Shipper",
     "TopUpKind",
     "ToppedUp",
     "UsageEvent",
     "UsageLine",
+    "UsageRow",
     "Wallet",
     "WalletBook",
     "WalletOpened",

@@ -185,12 +185,14 @@ class Lake:
         if self._connection is None:
             import duckdb
 
-            settings = {
-                "threads": self._threads,
-                "memory_limit": MEMORY_LIMIT,
-                "temp_directory": str(self.folder / ".spill"),
-            }
-            connection = duckdb.connect(":memory:", config=settings)
+            connection = duckdb.connect(
+                ":memory:",
+                config={
+                    "threads": self._threads,
+                    "memory_limit": MEMORY_LIMIT,
+                    "temp_directory": str(self.folder / ".spill"),
+                },
+            )
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute(f"SET allowed_directories = [{_quoted(self.folder)}]")
             connection.execute("SET enable_external_access = false")

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from mintage.base import METERS, Usage
-from mintage.books.entries import Entry, Line, Reported, Settled
+from mintage.base import METERS, RatedLine, Usage
+from mintage.books.entries import Entry, Reported, Settled
 
 #: Bump when a column changes: the lake is rebuilt from the log under the new number.
 FORMAT: Final = 1
@@ -196,7 +196,7 @@ def _rates(body: Settled) -> tuple[str, list[ExtraLine]]:
     return " ".join(named), extra
 
 
-def _is_plain(line: Line, counted: int | None) -> bool:
+def _is_plain(line: RatedLine, counted: int | None) -> bool:
     return line.meter in _METERS and line.quantity == counted and line.attos == line.quantity * line.rate_attos
 
 

@@ -239,6 +239,12 @@ class LedgerReader:
         ]
         return sorted(lines)
 
+    def closings(self, tenant_id: str) -> list[tuple[int, int]]:
+        """(closed_until_ns, seq) of every closed period of a tenant, in order."""
+        table = tables.closings.c
+        query = sa.select(table.closed_until_ns, table.seq).where(table.tenant_id == tenant_id)
+        return [(int(until), int(seq)) for until, seq in self._rows(query.order_by(table.closed_until_ns))]
+
     def journals(
         self,
         *,

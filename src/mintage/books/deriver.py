@@ -1,0 +1,126 @@
+"""Everything that derives from the log, kept up to date together: one reading feeds the ledger and the lake.
+
+Runs in a process of its own (shipper.py), so that neither DuckDB's memory nor this work's time is the gateway's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from mintage.base import MintageError
+from mintage.books.database import Database
+from mintage.books.entries import Entry
+from mintage.books.lake import Lake
+from mintage.books.lake_reports import raw_usage_lines, usage_by
+from mintage.books.ledger import Ledger
+from mintage.books.log_reader import FrameReader
+
+BATCH: Final = 8192
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far each part has read the log. error: why one of them stands still, or empty."""
+
+    log_seq: int
+    ledger_seq: int
+    lake_seq: int
+    error: str = ""
+
+
+class Deriver:
+    """One per home. Not for two threads at once."""
+
+    def __init__(self, log: Path, database: str | Path, lake: Path) -> None:
+        self._reader = FrameReader(log)
+        self._database = Database.open(database)
+        self._database.migrate()
+        self.ledger = Ledger(self._database)
+        self.lake = Lake(lake)
+        self._ledger_seq = self.ledger.watermark()
+        self._error = ""
+        self._operations: dict[str, Callable[..., Any]] = {
+            "status": self.progress,
+            "usage_by": self._usage_by,
+            "raw_usage_lines": self._raw_usage_lines,
+            "query": self._query,
+        }
+
+    def step(self) -> bool:
+        """Read one batch of the log; False when there was nothing new, or nothing could be done.
+
+        A part that fails stands still, and its error is in progress(); the other goes on.
+        """
+        before = (self._ledger_seq, self.lake.watermark)
+        entries = self._reader.entries(min(before), BATCH)
+        if not entries:
+            self._error = ""
+            return False
+        problems = []
+        for part in (self._to_ledger, self._to_lake):
+            try:
+                part(entries)
+            except MintageError as error:
+                problems.append(error.message)
+        self._error = " ".join(problems)
+        return (self._ledger_seq, self.lake.watermark) != before
+
+    def _to_ledger(self, entries: list[Entry]) -> None:
+        if entries[-1].seq > self._ledger_seq:
+            self._ledger_seq = self.ledger.apply(entries)
+
+    def _to_lake(self, entries: list[Entry]) -> None:
+        if entries[-1].seq > self.lake.watermark:
+            self.lake.ship(entries)
+
+    def catch_up(self) -> Progress:
+        """Read everything there is."""
+        while self.step():
+            pass
+        self.lake.merge()
+        return self.progress()
+
+    def progress(self) -> Progress:
+        return Progress(
+            log_seq=self._reader.last_seq(),
+            ledger_seq=self._ledger_seq,
+            lake_seq=self.lake.watermark,
+            error=self._error,
+        )
+
+    # -- questions ---------------------------------------------------------------------------------------------------
+
+    def answer(self, operation: str, parameters: dict[str, Any]) -> Any:
+        """One of: status, usage_by, raw_usage_lines, query. Raises MintageError."""
+        handler = self._operations.get(operation)
+        if handler is None:
+            raise MintageError(
+                "not_found", f"There is no operation {operation[:40]!r}.", f"One of: {', '.join(self._operations)}."
+            )
+        try:
+            return handler(**parameters)
+        except TypeError as error:
+            raise MintageError("invalid_request", f"{operation}: {error}.", "Check the parameters.") from error
+
+    def _usage_by(
+        self,
+        group_by: list[str],
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        filters: dict[str, str] | None = None,
+    ) -> Any:
+        return usage_by(self.lake, group_by, start_ns, end_ns, filters)
+
+    def _raw_usage_lines(self, tenant_id: str, start_ns: int, end_ns: int) -> Any:
+        return raw_usage_lines(self.lake, tenant_id, start_ns, end_ns, self.ledger.closings(tenant_id))
+
+    def _query(self, sql: str, parameters: list[Any] | None = None) -> Any:
+        return self.lake.query(sql, parameters or [])
+
+    def close(self) -> None:
+        self.lake.close()
+        self._database.close()
+        self._reader.close()
