@@ -44,7 +44,7 @@ def assets() -> dict[str, Asset]:
     for name, parts in _BUNDLES.items():
         joint = b"\n;\n" if name.endswith(".js") else b"\n"
         body = joint.join((root / part).read_bytes() for part in parts)
-        media_type = _MEDIA_TYPES[name.rpartition(".")[2]] + "; charset=utf-8"
+        media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
         digest = hashlib.sha256(body).hexdigest()[:16]
         found[name] = Asset(name, media_type, body, gzip.compress(body, 9, mtime=0), digest)
     return found

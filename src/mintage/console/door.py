@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from litestar import Request, Response, get, post
 from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from mintage.accounts import COOKIE, SESSION_LIFE_S, Accounts, Session, allows
@@ -18,6 +20,7 @@ from mintage.console.render import PAGE_HEADERS, Reader, page
 from mintage.console.services import ConsoleServices
 
 AnyRequest = Request[Any, Any, Any]
+Services = NamedDependency[ConsoleServices]
 
 HOME: Final = "/console"
 #: What a page of ours may send a reader back to. Anything else would be an open redirect.
@@ -96,7 +99,7 @@ def _sign_in_page(
 
 
 @get("/console/sign-in")
-async def sign_in_page(request: AnyRequest, services: ConsoleServices) -> Response[bytes]:
+async def sign_in_page(request: AnyRequest, services: Services) -> Response[bytes]:
     reason = request.query_params.get("reason", "")
     return _sign_in_page(
         request, services,
@@ -105,14 +108,14 @@ async def sign_in_page(request: AnyRequest, services: ConsoleServices) -> Respon
 
 
 @get("/console/sign-in/{token:str}")
-async def sign_in_link(request: AnyRequest, services: ConsoleServices, token: str) -> Response[bytes]:
+async def sign_in_link(request: AnyRequest, services: Services, token: FromPath[str]) -> Response[bytes]:
     """The page that a link opens. It uses the link up only by posting it, so that fetching ahead does no harm."""
     known = _token_of(token)
     return _sign_in_page(request, services, token=known, reason="" if known else "refused")
 
 
 @post("/console/sign-in", status_code=303)
-async def sign_in(request: AnyRequest, services: ConsoleServices) -> Response[Any]:
+async def sign_in(request: AnyRequest, services: Services) -> Response[Any]:
     check_origin(request)
     form = await read_form(request)
     next_ = safe_next(form.get("next"))
@@ -128,7 +131,7 @@ async def sign_in(request: AnyRequest, services: ConsoleServices) -> Response[An
 
 
 @post("/console/sign-out", status_code=303)
-async def sign_out(request: AnyRequest, services: ConsoleServices) -> Response[Any]:
+async def sign_out(request: AnyRequest, services: Services) -> Response[Any]:
     check_origin(request)
     session = await find_session(request, services.accounts)
     if session is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -62,7 +61,8 @@ def money_attos(attos: int, currency: str) -> MoneyText:
     nanos, below = divmod(abs(attos), ATTOS_PER_NANO)
     units, rest = divmod(nanos, NANOS_PER_UNIT)
     sign = -1 if attos < 0 else 1
-    exact = f"{Decimal(attos).scaleb(-9).normalize():f} nano-{currency}"
+    finer = f".{below:09d}".rstrip("0") if below else ""
+    exact = f"{nanos:,}{finer} nano-{currency}"
     return _money_text(sign * nanos if nanos else sign * bool(below), currency, units, f"{rest:09d}{below:09d}", exact)
 
 

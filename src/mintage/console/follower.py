@@ -1,4 +1,4 @@
-"""The log's newest stretch, in memory: the last requests, the last hour by minute, the last day by quarter of an hour.
+"""The log's newest stretch, in memory: the last requests, the last hour by minute, the last day by hour.
 
 It reads the log when somebody looks and costs the request path nothing. It never holds more than its limits: when it
 is too far behind, or has just begun, it starts near the log's end, and `since_ns` says from when its sums are whole.
@@ -16,9 +16,9 @@ from mintage.base import Clock
 from mintage.books import CommitLog, Entry, Expired, Held, Released, Settled
 
 MINUTE_NS: Final = 60 * 10**9
-QUARTER_NS: Final = 15 * MINUTE_NS
+HOUR_NS: Final = 60 * MINUTE_NS
 MINUTES_KEPT: Final = 60
-QUARTERS_KEPT: Final = 96
+HOURS_KEPT: Final = 24
 REQUESTS_KEPT: Final = 500
 BACKLOG_LIMIT: Final = 20_000
 _CHUNK: Final = 1_000
@@ -74,7 +74,7 @@ class Follower:
         self.since_ns: int | None = 0 if seq == 0 else None
         self.requests: dict[str, RequestRecord] = {}
         self.minutes: dict[int, TenantSums] = {}
-        self.quarters: dict[int, TenantSums] = {}
+        self.hours: dict[int, TenantSums] = {}
 
     async def catch_up(self) -> int:
         """Read what was committed since the last time. Returns the seq of the newest entry known."""
@@ -110,7 +110,7 @@ class Follower:
             record = RequestRecord(body.hold_id, body.occurred_ns, body.tenant_id, body.model)
             self.requests[body.hold_id] = record
         record.end = body
-        for buckets, width_ns in ((self.minutes, MINUTE_NS), (self.quarters, QUARTER_NS)):
+        for buckets, width_ns in ((self.minutes, MINUTE_NS), (self.hours, HOUR_NS)):
             sums = buckets.setdefault(body.occurred_ns // width_ns, {})
             for currency, revenue, cost, requests in movements(body):
                 sums.setdefault((body.tenant_id, currency), Sums()).add(revenue, cost, requests)
@@ -119,7 +119,7 @@ class Follower:
         now_ns = self._clock.now_ns()
         for buckets, width_ns, kept in (
             (self.minutes, MINUTE_NS, MINUTES_KEPT),
-            (self.quarters, QUARTER_NS, QUARTERS_KEPT),
+            (self.hours, HOUR_NS, HOURS_KEPT),
         ):
             oldest = now_ns // width_ns - kept
             for bucket in [bucket for bucket in buckets if bucket <= oldest]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from mintage.base import MintageError
-from mintage.books import Entry
+from mintage.books import Entry, Settled
 from mintage.console import view
 from mintage.console.follower import Follower
 from mintage.console.i18n import Translator
@@ -101,6 +101,14 @@ class LiveDesk:
                 sums[account.currency] = sums.get(account.currency, 0) + account.balance_nanos
             self._differences = {currency: nanos for currency, nanos in sums.items() if nanos}
         return self._differences
+
+    async def settled(self, request_id: str) -> Settled | None:
+        """The durable settlement of a request; None for one that was never settled."""
+        await self._follower.catch_up()
+        record = self._follower.requests.get(request_id)
+        if record is not None and isinstance(record.end, Settled):
+            return record.end
+        return await asyncio.to_thread(self._services.log.settled, request_id)
 
     def watch(self, period: Period, t: Translator, signed_in: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
         """Server-sent events: `update` with the pieces that changed, `expired` when the session has ended.

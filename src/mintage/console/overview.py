@@ -14,17 +14,17 @@ import msgspec
 
 from mintage.base import MintageError
 from mintage.books import ProfitAndLoss, Settled
-from mintage.console.follower import MINUTE_NS, QUARTER_NS, Follower, Sums, TenantSums, movements
+from mintage.console.follower import HOUR_NS, MINUTE_NS, Follower, Sums, TenantSums, movements
 from mintage.console.services import ConsoleServices
 
 Period = Literal["hour", "today", "week", "month", "all"]
-Step = Literal["minute", "quarter", "day", "month"]
+Step = Literal["minute", "hour", "day", "month"]
 PERIODS: Final[tuple[Period, ...]] = get_args(Period)
 DEFAULT_PERIOD: Final[Period] = "today"
 _DAYS: Final[dict[Period, int]] = {"today": 1, "week": 7, "month": 30}
 _STEPS: Final[dict[Period, Step]] = {
     "hour": "minute",
-    "today": "quarter",
+    "today": "hour",
     "week": "day",
     "month": "day",
     "all": "month",
@@ -38,7 +38,7 @@ _TRIES: Final = 5
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the page says in numbers, of one period.
 
-    by_bucket: number of the minute, quarter, day since the epoch, or 12 * year + month - 1, as `step` says.
+    by_bucket: number of the minute, hour, day since the epoch, or 12 * year + month - 1, as `step` says.
     chart_from_ns: where the chart begins, if it cannot show the whole period.
     """
 
@@ -78,7 +78,7 @@ class Overview:
             else:
                 fresh = await asyncio.to_thread(self._from_ledger, period, now_ns)
                 if period == "today":
-                    fresh = self._with_quarters(fresh)
+                    fresh = self._with_hours(fresh)
             self._known[period] = fresh
             return fresh
 
@@ -96,11 +96,11 @@ class Overview:
             by_bucket=by_bucket, chart_from_ns=begun_ns if begun_ns and begun_ns > now_ns - 60 * MINUTE_NS else None,
         )  # fmt: skip
 
-    def _with_quarters(self, figures: Figures) -> Figures:
-        """Today by the quarter of an hour, which is finer than the ledger: as far back as the follower remembers."""
+    def _with_hours(self, figures: Figures) -> Figures:
+        """Today by the hour, which is finer than the ledger: as far back as the follower remembers."""
         midnight_ns = figures.at_ns - figures.at_ns % DAY_NS
-        quarters = self._follower.quarters
-        by_bucket = {q: _by_currency(sums) for q, sums in quarters.items() if q * QUARTER_NS >= midnight_ns}
+        hours = self._follower.hours
+        by_bucket = {hour: _by_currency(sums) for hour, sums in hours.items() if hour * HOUR_NS >= midnight_ns}
         begun_ns = self._follower.since_ns
         return msgspec.structs.replace(
             figures, by_bucket=by_bucket, chart_from_ns=begun_ns if begun_ns and begun_ns > midnight_ns else None

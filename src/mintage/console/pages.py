@@ -6,15 +6,18 @@ import logging
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, Response, Router, get, post
-from litestar.di import Provide
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
 from mintage.accounts import Session
 from mintage.base import MintageError, new_id
 from mintage.console.assets import assets
 from mintage.console.door import (
+    AnyRequest,
+    Services,
     SessionMissingError,
     check_origin,
     find_session,
@@ -30,7 +33,8 @@ from mintage.console.playground import BODY_LIMIT_BYTES, Playground, decode_ques
 from mintage.console.render import PAGE_HEADERS, SECURITY_HEADERS, Reader, page, script_json
 from mintage.console.services import ConsoleServices
 
-AnyRequest = Request[Any, Any, Any]
+Desk = NamedDependency[LiveDesk]
+Till = NamedDependency[Playground]
 
 _LOG: Final = logging.getLogger("mintage.console")
 _EVENT_HEADERS: Final = {**PAGE_HEADERS, "x-accel-buffering": "no"}
@@ -41,9 +45,7 @@ SPEND: Final = "money.write"
 
 
 @get("/console")
-async def overview(
-    request: AnyRequest, services: ConsoleServices, desk: LiveDesk, playground: Playground
-) -> Response[bytes]:
+async def overview(request: AnyRequest, services: Services, desk: Desk, playground: Till) -> Response[bytes]:
     """The page; for htmx its figures alone, when only the period changes."""
     session = await require_session(request, services.accounts, SEE)
     reader = Reader(request)
@@ -89,7 +91,7 @@ def _frame(reader: Reader, session: Session, services: ConsoleServices, period: 
 
 
 @get("/console/live")
-async def live(request: AnyRequest, services: ConsoleServices, desk: LiveDesk) -> Response[Any]:
+async def live(request: AnyRequest, services: Services, desk: Desk) -> Response[Any]:
     """Server-sent events for one open page. Ends with `expired` when the session does."""
     await require_session(request, services.accounts, SEE)
 
@@ -97,18 +99,18 @@ async def live(request: AnyRequest, services: ConsoleServices, desk: LiveDesk) -
         return await find_session(request, services.accounts) is not None
 
     stream = desk.watch(check_period(request.query_params.get("period")), Reader(request).t, signed_in)
-    return Stream(stream, media_type="text/event-stream; charset=utf-8", headers=_EVENT_HEADERS)
+    return Stream(stream, media_type="text/event-stream", headers=_EVENT_HEADERS)
 
 
 @get("/console/session")
-async def session_state(request: AnyRequest, services: ConsoleServices) -> Response[dict[str, object]]:
+async def session_state(request: AnyRequest, services: Services) -> Response[dict[str, object]]:
     """Whether the session lives, for a page whose stream broke."""
     session = await require_session(request, services.accounts, SEE)
     return Response({"staff": session.staff.name, "expires_ns": session.expires_ns}, headers=PAGE_HEADERS)
 
 
 @post("/console/playground", status_code=200)
-async def ask(request: AnyRequest, services: ConsoleServices, playground: Playground) -> Response[Any]:
+async def ask(request: AnyRequest, services: Services, playground: Till) -> Response[Any]:
     """Ask as a customer. Answers as an event stream; a refusal is JSON with its own status."""
     await _checked(request, services)
     raw = await request.body()
@@ -116,11 +118,11 @@ async def ask(request: AnyRequest, services: ConsoleServices, playground: Playgr
         raise MintageError("payload_too_large", "The conversation is too large.", "Start a new one.")
     conversation = await playground.open(decode_question(raw))
     stream = playground.stream(conversation, Reader(request).t)
-    return Stream(stream, media_type="text/event-stream; charset=utf-8", headers=_EVENT_HEADERS)
+    return Stream(stream, media_type="text/event-stream", headers=_EVENT_HEADERS)
 
 
 @post("/console/playground/{request_id:str}/stop", status_code=204)
-async def stop(request: AnyRequest, services: ConsoleServices, playground: Playground, request_id: str) -> None:
+async def stop(request: AnyRequest, services: Services, playground: Till, request_id: FromPath[str]) -> None:
     await _checked(request, services)
     playground.stop(request_id)
 
@@ -132,8 +134,10 @@ async def _checked(request: AnyRequest, services: ConsoleServices) -> None:
     services.accounts.sessions.check_csrf(session, request.headers.get("x-csrf-token"))
 
 
-@get("/console/static/{digest:str}/{name:str}")
-async def static(request: AnyRequest, digest: str, name: str) -> Response[bytes]:
+@get("/console/static/{file:path}")
+async def static(request: AnyRequest, file: FromPath[str]) -> Response[bytes]:
+    """DIGEST/NAME. A file of another digest is not this one: the page that asks is out of date."""
+    digest, _, name = file.strip("/").partition("/")
     asset = assets().get(name)
     if asset is None or asset.digest != digest:
         raise MintageError("not_found", "There is no such file.", "Reload the page.")
@@ -145,7 +149,7 @@ async def static(request: AnyRequest, digest: str, name: str) -> Response[bytes]
 
 
 @get("/console/{rest:path}")
-async def nowhere(rest: str) -> None:
+async def nowhere(rest: FromPath[str]) -> None:
     raise MintageError("not_found", "There is no such page.", "Go to /console.")
 
 
@@ -191,7 +195,8 @@ def _json(request: AnyRequest, error: MintageError) -> Response[dict[str, object
 
 def console_router(services: ConsoleServices) -> Router:
     """Everything under /console, for the one Litestar application that app.py puts behind the server."""
-    desk, playground = LiveDesk(services), Playground(services)
+    desk = LiveDesk(services)
+    playground = Playground(services, desk)
     return Router(
         path="/",
         route_handlers=[

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from mintage.base import Event, Message, MintageError, Request, Sampling, Text, TextDelta
+from mintage.base import Message, MintageError, Request, Sampling, Text, TextDelta
+from mintage.books import Settled
 from mintage.console import view
 from mintage.console.figures import money
 from mintage.console.i18n import Translator
+from mintage.console.live import LiveDesk
 from mintage.console.render import fragment
 from mintage.console.services import ConsoleServices
 from mintage.gateway import Caller, Conversation
 
+_LOG: Final = logging.getLogger("mintage.console")
 PRODUCT: Final = "playground"
 BODY_LIMIT_BYTES: Final = 1024 * 1024
 _QUEUE_LIMIT: Final = 256
@@ -55,7 +59,8 @@ def decode_question(raw: bytes) -> Question:
         raise MintageError("invalid_request", str(error), "Reload the page.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MintageError("invalid_json", "The question is not JSON.", "Reload the page.") from error
-    if question.temperature is not None and not 0 <= question.temperature <= 2:
+    temperature = question.temperature
+    if temperature is not None and not (temperature.is_finite() and 0 <= temperature <= 2):
         raise MintageError(
             "invalid_request", "The temperature is not between 0 and 2.", "Change it.", param="temperature"
         )
@@ -80,8 +85,9 @@ def canonical(question: Question) -> Request:
 class Playground:
     """Opens conversations in a customer's name: its wallet pays, its plan sets the price, its limits hold."""
 
-    def __init__(self, services: ConsoleServices) -> None:
+    def __init__(self, services: ConsoleServices, desk: LiveDesk) -> None:
         self._services = services
+        self._desk = desk
         self._callers: tuple[int, dict[str, Caller]] = (-1, {})
         self._tasks: set[asyncio.Task[None]] = set()  # the loop alone would let a running task be collected
 
@@ -136,17 +142,19 @@ class Playground:
                         yield _event("text", item)
                     else:
                         yield _event("error", {"message": t.problem(item)})
-            if conversation.receipt is None:
+            settled = await self._desk.settled(conversation.id)
+            if settled is not None:
+                yield self._receipt(settled, t)
+            elif not reading.failed:
                 yield _event("error", {"message": t("playground.released")})
-            else:
-                yield await self._receipt(conversation.id, t)
+        except Exception:  # the head is sent: the page must hear of it inside the stream
+            _LOG.exception("the playground failed at %s", conversation.id)
+            yield _event("error", {"message": t.phrases["problem.internal"]})
         finally:
             reading.leave()
 
-    async def _receipt(self, request_id: str, t: Translator) -> bytes:
-        settled = await asyncio.to_thread(self._services.log.settled, request_id)
-        if settled is None:
-            raise MintageError("not_found", "There is no receipt.", "Look at the live requests.")
+    @staticmethod
+    def _receipt(settled: Settled, t: Translator) -> bytes:
         shown = view.receipt(settled)
         html = fragment("_receipt.html", {"t": t, "receipt": shown})
         return _event("receipt", {"html": html, "charge": shown.charge.text, "margin": shown.margin.text})
@@ -171,15 +179,17 @@ class _Reading:
         self._queue: asyncio.Queue[str | MintageError | None] = asyncio.Queue(_QUEUE_LIMIT)
         self._left = False
         self._ended = False
+        self.failed = False
 
     async def run(self) -> None:
         conversation = self._conversation
         try:
-            async with aclosing(cast("AsyncGenerator[Event, None]", conversation.events())) as events:
+            async with aclosing(conversation.events()) as events:
                 async for event in events:
                     if isinstance(event, TextDelta):
                         await self._put(event.text)
         except MintageError as error:
+            self.failed = True
             await self._put(error)
         except asyncio.CancelledError:
             if not conversation.was_cut:

@@ -117,7 +117,7 @@ def page(
     return Response(
         content=body,
         status_code=status,
-        media_type="text/html; charset=utf-8",
+        media_type="text/html",
         headers=headers,
         cookies=reader.cookies(secure=request.url.scheme == "https"),
     )

@@ -15,7 +15,7 @@ from mintage.base import ATTOS_PER_NANO
 from mintage.books import Expired, Released, Settled, Wallet
 from mintage.console import figures as text
 from mintage.console.figures import MoneyText, money, money_attos
-from mintage.console.follower import MINUTE_NS, QUARTER_NS, RequestRecord, Sums
+from mintage.console.follower import HOUR_NS, MINUTE_NS, RequestRecord, Sums
 from mintage.console.i18n import Translator
 from mintage.console.overview import DAY_NS, Figures, Period, Step, month_of
 
@@ -216,9 +216,9 @@ def _times(figures: Figures) -> list[tuple[int, int]]:
     if figures.step == "minute":
         last = now_ns // MINUTE_NS
         return [(bucket, bucket * 60) for bucket in range(last - 59, last + 1)]
-    if figures.step == "quarter":
-        first = now_ns // DAY_NS * (DAY_NS // QUARTER_NS)
-        return [(bucket, bucket * 900) for bucket in range(first, first + DAY_NS // QUARTER_NS)]
+    if figures.step == "hour":
+        first = now_ns // DAY_NS * (DAY_NS // HOUR_NS)
+        return [(bucket, bucket * 3_600) for bucket in range(first, first + DAY_NS // HOUR_NS)]
     today = now_ns // DAY_NS
     if figures.step == "day":
         days = 7 if figures.period == "week" else 30
@@ -233,7 +233,7 @@ def _times(figures: Figures) -> list[tuple[int, int]]:
 
 def _moment(seconds: int, step: Step) -> str:
     at = datetime.fromtimestamp(seconds, UTC)
-    return at.strftime({"minute": "%H:%M", "quarter": "%H:%M", "day": "%Y-%m-%d", "month": "%Y-%m"}[step])
+    return at.strftime({"minute": "%H:%M", "hour": "%H:%M", "day": "%Y-%m-%d", "month": "%Y-%m"}[step])
 
 
 def row(record: RequestRecord, names: Mapping[str, str]) -> Row:

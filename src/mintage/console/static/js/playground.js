@@ -132,7 +132,11 @@
       document.getElementById("clear").hidden = false;
       const turn = piece(tape, "turn", "");
       turn.dataset.state = "running";
-      piece(turn, "asked", text);
+      const asked = piece(turn, "asked", text);
+      const who = document.createElement("span");
+      who.className = "sr";
+      who.textContent = mintage.say("playground.you");
+      asked.prepend(who, " ");
       const answer = piece(turn, "answer", "");
       this.follow(tape, true);
       return { tape, turn, answer, failed: false };
