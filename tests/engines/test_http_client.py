@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mintage.base import MintageError
-from mintage.engines.http_address import BaseUrl, Resolver, is_public
+from mintage.base.addresses import is_public_address
+from mintage.engines.http_address import BaseUrl, Resolver
 from mintage.engines.http_client import HttpClient
 from mintage.engines.http_connection import Call, ResponseHead
 
@@ -620,18 +621,18 @@ PRIVATE = """127.0.0.1 10.0.0.1 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_private_addresses_in_all_their_disguises(address: str) -> None:
-    assert not is_public(address)
+    assert not is_public_address(address)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_public_addresses(address: str) -> None:
-    assert is_public(address)
+    assert is_public_address(address)
 
 
 @given(st.ip_addresses())
 @settings(max_examples=200)
 def test_every_address_is_judged(address: object) -> None:
-    assert is_public(str(address)) in (True, False)
+    assert is_public_address(str(address)) in (True, False)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254"])

@@ -1,7 +1,8 @@
 import pytest
 
 from mintage.base import MintageError
-from mintage.registry import check_url, is_public_address, resolve_public
+from mintage.base.addresses import is_public_address
+from mintage.registry import check_url, resolve_public
 
 
 @pytest.mark.parametrize(
@@ -9,7 +10,8 @@ from mintage.registry import check_url, is_public_address, resolve_public
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1",
         "255.255.255.255", "::1", "::", "fe80::1%eth0", "fc00::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
-        "64:ff9b::a00:1", "2002:7f00:1::", "ff02::1", "not an address", "",
+        "64:ff9b::a00:1", "2002:7f00:1::",
+        "2001:0:4136:e378:8000:63bf:80ff:fffe", "fec0::1", "240.0.0.1", "ff02::1", "not an address", "",
     ],
 )  # fmt: skip
 def test_private_addresses_in_every_disguise(address: str) -> None:

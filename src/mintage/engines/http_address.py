@@ -7,7 +7,6 @@ between the check and the use (DNS rebinding).
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,8 +14,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mintage.base import MintageError
+from mintage.base.addresses import is_public_address
 
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _CACHE_S: Final = 60.0
 _ADDRESS_LIMIT: Final = 8
 
@@ -59,19 +58,6 @@ class BaseUrl(msgspec.Struct, frozen=True):
         return cls(tls, ascii_host, port or standard, authority.encode("ascii"), prefix)
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open Internet, also behind IPv4-in-IPv6 disguises."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            ip = inner
-    site_local = isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or site_local)
-
-
 class Resolver:
     """The addresses of one upstream, looked up at most once a minute."""
 
@@ -97,7 +83,7 @@ class Resolver:
                 "upstream_failed", f"The name of the upstream {self._name} cannot be resolved.", "Check its base URL."
             ) from None
         addresses = list(dict.fromkeys(str(info[4][0]) for info in found))[:_ADDRESS_LIMIT]
-        if not self._allow_private and not all(is_public(address) for address in addresses):
+        if not self._allow_private and not all(is_public_address(address) for address in addresses):
             raise MintageError(
                 "permission_denied",
                 f"The upstream {self._name} is at a private address.",

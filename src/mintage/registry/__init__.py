@@ -5,7 +5,7 @@ Weights are hash-pinned, resumable and placed whole; keys are sealed; nothing do
 Start with store.py (Registry), then source.py (what people write) and manifest.py (what is kept).
 """
 
-from mintage.registry.addresses import check_url, is_public_address, refuse_private, resolve_public
+from mintage.registry.addresses import check_url, refuse_private, resolve_public
 from mintage.registry.catalogue import CATALOGUE, CatalogueEntry
 from mintage.registry.fetch_hub import Hub
 from mintage.registry.gguf import GgufHeader, read_gguf
@@ -31,7 +31,6 @@ __all__ = [
     "Stage",
     "Upstream",
     "check_url",
-    "is_public_address",
     "parse_source",
     "read_gguf",
     "refuse_private",

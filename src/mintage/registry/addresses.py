@@ -1,36 +1,13 @@
-"""Which addresses an operator's URL may reach: no request of ours is turned against the network behind the server."""
+"""What an operator's URL may be: no request of ours is turned against the network behind the server."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Final
 from urllib.parse import urlsplit
 
 from mintage.base import MintageError
-
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-_SIXTO4: Final = ipaddress.IPv6Network("2002::/16")
-
-
-def is_public_address(address: str) -> bool:
-    """False for loopback, private, link-local (cloud metadata), reserved and multicast addresses.
-
-    An IPv6 address that carries an IPv4 one (mapped, 6to4, NAT64) is judged by what it carries.
-    """
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        carried = ip.ipv4_mapped
-        if carried is None and ip in _NAT64:
-            carried = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-        if carried is None and ip in _SIXTO4:
-            carried = ipaddress.IPv4Address(int(ip) >> 80 & 0xFFFF_FFFF)
-        if carried is not None:
-            ip = carried
-    return ip.is_global and not ip.is_multicast
+from mintage.base.addresses import is_public_address
 
 
 def check_url(url: str, *, allow_private: bool = False, param: str = "base_url") -> str:

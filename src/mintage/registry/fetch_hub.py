@@ -14,7 +14,8 @@ from urllib.request import getproxies
 import msgspec
 
 from mintage.base import MintageError
-from mintage.registry.addresses import check_url, is_public_address, refuse_private, resolve_public
+from mintage.base.addresses import is_public_address
+from mintage.registry.addresses import check_url, refuse_private, resolve_public
 from mintage.registry.source import HubSource
 from mintage.registry.transfer import Meter, ProgressCallback, check_room, too_large
 
