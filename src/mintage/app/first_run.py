@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from importlib import resources
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -27,10 +27,17 @@ class DemoCustomer(msgspec.Struct, frozen=True, kw_only=True):
     key: str
 
 
+class _Wanted(NamedTuple):
+    handle: str
+    name: str
+    plan: str
+    first_top_up_nanos: int = 0
+
+
 _CUSTOMERS: Final = (
-    ("acme", "Acme Writing Co.", "payg", 10 * NANOS_PER_UNIT),
-    ("borealis", "Borealis GmbH", "business", 0),
-    ("chen", "Chen's Teahouse 陈记茶馆", "trial", 0),
+    _Wanted("acme", "Acme Writing Co.", "payg", 10 * NANOS_PER_UNIT),
+    _Wanted("borealis", "Borealis GmbH", "business"),
+    _Wanted("chen", "Chen's Teahouse 陈记茶馆", "trial"),
 )
 
 
@@ -50,7 +57,7 @@ async def set_up(app: App) -> list[DemoCustomer]:
         except MintageError:
             await asyncio.to_thread(app.billing.plans.apply, SYSTEM, raw, "toml")
     keys = await asyncio.to_thread(_stored_keys, app)
-    customers = [await _customer(app, keys, *row) for row in _CUSTOMERS]
+    customers = [await _customer(app, wanted, keys.get(wanted.handle)) for wanted in _CUSTOMERS]
     await asyncio.to_thread(
         app.accounts.vault.put, SYSTEM, _KEYS_NAME, msgspec.json.encode({c.handle: c.key for c in customers}).decode()
     )
@@ -64,20 +71,17 @@ def _stored_keys(app: App) -> dict[str, str]:
     return msgspec.json.decode(app.accounts.vault.get(_KEYS_NAME), type=dict[str, str])
 
 
-async def _customer(
-    app: App, keys: dict[str, str], handle: str, name: str, plan: str, first_top_up_nanos: int
-) -> DemoCustomer:
+async def _customer(app: App, wanted: _Wanted, key: str | None) -> DemoCustomer:
     try:
-        tenant: Tenant = await asyncio.to_thread(app.accounts.tenants.get, handle)
+        tenant: Tenant = await asyncio.to_thread(app.accounts.tenants.get, wanted.handle)
     except MintageError:
-        new = NewTenant(name=name, handle=handle)
+        new = NewTenant(name=wanted.name, handle=wanted.handle)
         tenant = await asyncio.to_thread(app.accounts.tenants.add, SYSTEM, new, currency=app.settings.currency)
-        await app.billing.assign(SYSTEM, tenant, plan)
-        if first_top_up_nanos:
-            top_up = TopUp(amount_nanos=first_top_up_nanos, source="demo", source_id=f"first:{tenant.id}")
-            await app.billing.wallets.top_up(SYSTEM, tenant, top_up)
-    key = keys.get(handle)
+    await app.billing.assign(SYSTEM, tenant, wanted.plan)
+    if wanted.first_top_up_nanos:
+        top_up = TopUp(amount_nanos=wanted.first_top_up_nanos, source="demo", source_id=f"first:{tenant.id}")
+        await app.billing.wallets.top_up(SYSTEM, tenant, top_up)
     if key is None:
         created = await asyncio.to_thread(app.accounts.keys.create, SYSTEM, tenant.id, NewKey(name="demo"))
         key = created.secret
-    return DemoCustomer(handle=handle, name=tenant.name, plan=plan, key=key)
+    return DemoCustomer(handle=wanted.handle, name=tenant.name, plan=wanted.plan, key=key)

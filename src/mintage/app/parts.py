@@ -8,10 +8,9 @@ from decimal import Decimal
 from typing import Final, Self
 
 from mintage.accounts import Accounts
-from mintage.app.upkeep import Shipping
 from mintage.base import Clock, MintageError, Settings, SystemClock
 from mintage.billing import Billing, KeySnapshot
-from mintage.books import CommitLog, Database, Home, Ledger
+from mintage.books import CommitLog, Database, Home, Ledger, Shipper
 from mintage.engines import EngineRoom
 from mintage.gateway import Gateway, KeyLimits, Offer, RequestLog, build_routes, build_snapshot, own_compute
 from mintage.pricing import CostBook, RateCard, compile_plan
@@ -19,6 +18,24 @@ from mintage.registry import Registry
 
 #: Under this name the vault seals the upstream keys that the registry's manifests carry.
 _UPSTREAM_KEYS: Final = "registry/upstream"
+
+
+class _Shipping:
+    """Starts the shipper when it is first needed: most commands of the command line never ask a report."""
+
+    def __init__(self, shipper: Shipper) -> None:
+        self._shipper = shipper
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        async with self._turn:
+            if self._shipper.pid is None:
+                await self._shipper.start()
+
+    async def sync(self) -> int:
+        """Ship every durable entry; the ledger's watermark."""
+        await self.start()
+        return (await self._shipper.sync()).ledger_seq
 
 
 @dataclass
@@ -29,7 +46,8 @@ class App:
     database: Database
     log: CommitLog
     ledger: Ledger
-    shipping: Shipping
+    shipper: Shipper
+    shipping: _Shipping
     accounts: Accounts
     billing: Billing
     registry: Registry
@@ -67,7 +85,8 @@ class App:
         database.migrate()
         log = CommitLog.open(home.path / "log.db", clock=clock, batch_limit=settings.commit_batch_limit)
         ledger = Ledger(database)
-        shipping = Shipping(log, ledger, home.path)
+        shipper = Shipper(home.path / "log.db", home.path / "books.db", home.path / "lake")
+        shipping = _Shipping(shipper)
         accounts = Accounts(database, clock, home.path)
         registry = Registry(
             home.path,
@@ -83,9 +102,10 @@ class App:
             database=database,
             log=log,
             ledger=ledger,
+            shipper=shipper,
             shipping=shipping,
             accounts=accounts,
-            billing=Billing(accounts, log, ledger, shipping.catch_up),
+            billing=Billing(accounts, log, ledger, shipping.sync),
             registry=registry,
             engines=EngineRoom(registry, settings),
             gateway=Gateway(log, clock, hold_lease_s=settings.hold_lease_s, request_log=request_log),
@@ -130,9 +150,7 @@ class App:
         """Settle what runs, then close everything. Safe after a failure in between."""
         await self.gateway.close(self.settings.shutdown_grace_s)
         await self.engines.close()
-        if not self.log.failed:
-            await self.shipping.catch_up()
-        await self.shipping.close()
         await self.log.close()
+        await self.shipper.close()
         self.database.close()
         self.home.unlock()

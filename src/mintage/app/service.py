@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
 from mintage.app.parts import App
@@ -14,67 +14,70 @@ from mintage.app.upkeep import Upkeep
 from mintage.base import MintageError
 from mintage.books import ServerAddress
 from mintage.protocols import openai
-from mintage.server import AsgiBridge, HttpLimits, HttpRequest, HttpServer
+from mintage.server import AsgiBridge, Exchange, HttpLimits, HttpRequest, HttpServer
 from mintage.server.metrics import HealthDoor
 from mintage.server.openai_door import OpenAIDoor
 
-Asgi = Callable[..., Any]
+MakePages = Callable[[App, str, str], Any]
+
+
+class _Pages:
+    """The control plane behind the hot doors. It needs the port's number, so it is filled in once that is known."""
+
+    def __init__(self) -> None:
+        self.bridge: AsgiBridge | None = None
+
+    def __call__(self, request: HttpRequest, exchange: Exchange) -> Coroutine[Any, Any, None]:
+        if self.bridge is None:
+            raise MintageError("unavailable", "The server is starting.", "Try again in a moment.", retry_after_s=1)
+        return self.bridge(request, exchange)
 
 
 class Service:
     """A served App. `async with await Service.start(app)` stops it in order, whatever happens inside."""
 
-    def __init__(self, app: App, server: HttpServer, upkeep: Upkeep, address: ServerAddress) -> None:
+    def __init__(self, app: App, server: HttpServer, upkeep: Upkeep, address: ServerAddress, pages: _Pages) -> None:
         self.app = app
         self.server = server
         self.address = address
         self._upkeep = upkeep
-        self._bridge: AsgiBridge | None = None
+        self._pages = pages
 
     @property
     def url(self) -> str:
         return self.address.url
 
     @classmethod
-    async def start(cls, app: App, *, make_asgi: Callable[[App, str], Asgi] | None = None) -> Self:
-        """Start engines, open the port, announce the address in the home.
+    async def start(cls, app: App, *, make_pages: MakePages | None = None) -> Self:
+        """Start the engines, open the port, announce the address in the home.
 
-        make_asgi builds the admin API and console from the app and the admin token. Raises MintageError if the port
-        is taken.
+        make_pages(app, admin_token, base_url) builds the control plane: the admin API and the console. Raises
+        MintageError unavailable if the port is taken.
         """
-        settings = app.settings
-        admin_token = secrets.token_urlsafe(32)
-        await app.refresh(models=True)
-        bridge = None
-        if make_asgi is not None:
-            bridge = AsgiBridge(make_asgi(app, admin_token))
-            await bridge.startup()
+        await asyncio.gather(app.refresh(models=True), app.shipping.start())
         door = OpenAIDoor(app.gateway)
         health = HealthDoor(app.gateway, app.log, app.engines)
+        pages = _Pages()
         server = HttpServer(
             routes={**door.routes(), **health.routes()},
             prefixes=door.prefixes(),
-            fallback=bridge,
+            fallback=pages if make_pages is not None else None,
             error_renderer=_render,
-            limits=HttpLimits.from_settings(settings),
+            limits=HttpLimits.from_settings(app.settings),
         )
         health.watch(server)
-        try:
-            port = await server.start(settings.host, settings.port)
-        except OSError as error:
-            raise MintageError(
-                "unavailable",
-                f"Port {settings.port} of {settings.host} cannot be used: {error.strerror}.",
-                "Stop what uses it, or choose another with MINTAGE_PORT.",
-            ) from error
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        address = ServerAddress(url=f"http://{host}:{port}", pid=os.getpid(), admin_token=admin_token)
+        address = ServerAddress(
+            url=await _listen(server, app.settings.host, app.settings.port),
+            pid=os.getpid(),
+            admin_token=secrets.token_urlsafe(32),
+        )
+        if make_pages is not None:
+            pages.bridge = AsgiBridge(make_pages(app, address.admin_token, address.url))
+            await pages.bridge.startup()
         app.home.announce(address)
         upkeep = Upkeep(app)
         upkeep.start()
-        service = cls(app, server, upkeep, address)
-        service._bridge = bridge
-        return service
+        return cls(app, server, upkeep, address, pages)
 
     async def stop(self) -> None:
         """Accept nothing more, let answers end within the grace, settle the rest, ship the log."""
@@ -85,20 +88,35 @@ class Service:
             self.server.close(self.app.settings.shutdown_grace_s + 5),
             self.app.gateway.close(self.app.settings.shutdown_grace_s),
         )
-        if self._bridge is not None:
-            await self._bridge.shutdown()
+        if self._pages.bridge is not None:
+            await self._pages.bridge.shutdown()
 
     async def until_signal(self) -> None:
-        """Serve until SIGINT or SIGTERM."""
+        """Serve until SIGINT or SIGTERM. A second one while we stop cuts what still runs; it is settled all the same."""
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
+        asked = asyncio.Event()
+
+        def on_signal() -> None:
+            if asked.is_set():
+                for conversation in list(self.app.gateway.open.values()):
+                    conversation.cut()
+            asked.set()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        try:
-            await stop.wait()
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+            loop.add_signal_handler(number, on_signal)
+        await asked.wait()
+
+
+async def _listen(server: HttpServer, host: str, port: int) -> str:
+    try:
+        port = await server.start(host, port)
+    except OSError as error:
+        raise MintageError(
+            "unavailable",
+            f"Port {port} of {host} cannot be used: {error.strerror}.",
+            "Stop what uses it, or choose another with MINTAGE_PORT.",
+        ) from error
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _render(error: MintageError, request: HttpRequest | None) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

@@ -12,8 +12,11 @@ import msgspec
 from mintage.base.usage import Usage
 
 
-class RatedLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """quantity of one meter at one rate. attos = exact amount in 1e-18 currency units."""
+class RatedLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """quantity of one meter at one rate. attos = exact amount in 1e-18 currency units.
+
+    array_like: the commit log stores lines as they are, without names.
+    """
 
     meter: str
     quantity: int

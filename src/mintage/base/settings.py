@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     context_tokens: Annotated[Positive, Meta(description="Context window of each local answer, in tokens.")] = 2048
     compute_price_per_hour: Annotated[
         str, Meta(description="What an hour of this machine costs you, in the operator's currency.")
-    ] = "0.10"
+    ] = "0.05"
 
     upstream_timeout_s: Annotated[Positive, Meta(description="Seconds an upstream may be silent.")] = 120
     upstream_connect_timeout_s: Annotated[Positive, Meta(description="Seconds to reach an upstream.")] = 10

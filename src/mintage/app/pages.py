@@ -1,0 +1,58 @@
+"""The control plane as one ASGI application: the admin API and the console, over the parts of an App."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Litestar
+
+from mintage.app.parts import App
+from mintage.console import ConsoleServices, console_router
+from mintage.server.admin import Desk, admin_router, openapi_config
+
+
+def make_desk(app: App, admin_token: str, *, base_url: str = "", served: bool = True) -> Desk:
+    """What the admin API works with. served: a gateway runs, and must see changed models at once."""
+
+    async def reload() -> None:
+        await app.refresh(models=True)
+
+    extra: dict[str, Any] = {"reload": reload} if served else {}
+    return Desk(
+        settings=app.settings,
+        home=app.home.path,
+        clock=app.clock,
+        database=app.database,
+        log=app.log,
+        ledger=app.ledger,
+        accounts=app.accounts,
+        billing=app.billing,
+        registry=app.registry,
+        admin_token=admin_token,
+        catch_up=app.shipping.sync,
+        verify=getattr(app, "verify", None),
+        export=getattr(app, "export", None),
+        base_url=base_url,
+        **extra,
+    )
+
+
+def make_pages(app: App, admin_token: str, base_url: str) -> Litestar:
+    """Everything that the hot doors do not serve themselves."""
+    console = ConsoleServices(
+        settings=app.settings,
+        clock=app.clock,
+        log=app.log,
+        ledger=app.ledger,
+        reader=app.ledger,
+        accounts=app.accounts,
+        gateway=app.gateway,
+    )
+    return Litestar(
+        route_handlers=[
+            admin_router(make_desk(app, admin_token, base_url=base_url)),
+            console_router(console),
+        ],
+        openapi_config=openapi_config(),
+        logging_config=None,
+    )
