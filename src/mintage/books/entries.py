@@ -59,18 +59,6 @@ class Held(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="hold"):
     model: str
 
 
-class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """base.RatedLine without names."""
-
-    meter: str
-    quantity: int
-    rate_attos: int
-    attos: int
-
-    def rated(self) -> RatedLine:
-        return RatedLine(meter=self.meter, quantity=self.quantity, rate_attos=self.rate_attos, attos=self.attos)
-
-
 class CostPosted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One attempt's cost: exact attos, and the whole nanos posted with the carry of (provider, price_id)."""
 
@@ -105,7 +93,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="settl
     price_id: str
     currency: str
     attos: int
-    lines: tuple[Line, ...]
+    lines: tuple[RatedLine, ...]
     costs: tuple[CostPosted, ...]
     hold_nanos: int
     posted_nanos: int
