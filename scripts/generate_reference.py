@@ -37,7 +37,8 @@ def errors_page() -> str:
         "# Errors\n\n"
         + _NOTE
         + "One error has a code, a message, and a hint that says what to do. The admin API and the "
-        "command line show the code\nas it is; the OpenAI door renders it in OpenAI's shape, with the status its SDKs expect.\n\n"
+        "command line show the code\nas it is; "
+        "the OpenAI door renders it in OpenAI's shape,\nwith the status its SDKs expect.\n\n"
         "| code | status | at the OpenAI door | SDKs retry |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 
