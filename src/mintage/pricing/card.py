@@ -13,6 +13,7 @@ import msgspec
 
 from mintage.base import ATTOS_PER_NANO, NANOS_MAX, Charge, MintageError, RatedLine, Usage
 from mintage.pricing.explain import ExplainedLine, explain_lines
+from mintage.pricing.live import LiveRates, depends_on_dimensions, live_rates, meters_of
 from mintage.pricing.match import Dimensions, pattern_matches
 from mintage.pricing.plan import Adjustment, Price
 from mintage.pricing.policies import Policies
@@ -37,15 +38,21 @@ class RateCard:
         self.currency = version.plan.currency
         self._single: dict[str, Sheet] = {}  # models with one unconditional price: all the hot path looks at
         self._static: dict[str, tuple[Sheet, ...]] = {}  # models whose price depends on the prompt's length alone
-        self._compiled: dict[tuple[int, object], Sheet] = {}
+        self._compiled: dict[tuple[object, ...], Sheet] = {}
 
     @property
     def policies(self) -> Policies:
         return self.plan.policies
 
     def sells(self, model: str) -> bool:
-        """Whether the plan has any price for the model, whatever its conditions."""
-        return model in self._single or bool(candidates(self.plan.prices, model))
+        """Whether the plan has any price for the model, whatever the other conditions."""
+        return model in self._single or any(
+            pattern_matches(pattern, model)
+            for pattern in (
+                *(price.model for price in self.plan.prices),
+                *(charge.where.get("model", "*") for charge in self.plan.charges if meters_of(charge)),
+            )
+        )
 
     def rate(self, model: str, usage: Usage, at_ns: int = 0, dimensions: Dimensions | None = None) -> Charge:
         """The exact charge of one request. at_ns: when it was asked, the same instant as at bound().
@@ -68,7 +75,7 @@ class RateCard:
             amount = quantity * attos if units == 1 else (2 * quantity * attos + units) // (2 * units)
             total += amount
             lines.append(RatedLine(meter=meter, quantity=quantity, rate_attos=rate_attos, attos=amount))
-        if sheet.limited and (line := bounds_line(sheet.price, total)):
+        if sheet.price is not None and sheet.limited and (line := bounds_line(sheet.price, total)):
             total += line.attos
             lines.append(line)
         if total > _ATTOS_MAX:
@@ -113,7 +120,7 @@ class RateCard:
         sheets = self._sheets(model, at_ns, where)
         for sheet in sheets:
             if most.prompt_tokens > sheet.above:
-                if flaw := sheet.flaw(self.plan, model, most):
+                if flaw := sheet.flaw(self.plan, model, _any_class(most)):
                     raise flaw
                 dearest = max(dearest, sheet.bound_all(most))
         if not sheets or sheets[-1].above >= 0:
@@ -133,12 +140,16 @@ class RateCard:
             return known
         prices = candidates(self.plan.prices, model)
         factor = factor_of(self.plan, model, at_ns, where)
+        live = live_rates(self.plan, model, where)
         sheets: list[Sheet] = []
         for price in prices:
             if conditions_hold(price, at_ns, where):
-                sheets.append(self._sheet(price, factor))
+                sheets.append(self._sheet(price, factor, live))
                 if sheets[-1].above < 0:
                     break
+        else:
+            if live:
+                sheets.append(self._sheet(None, factor, live))
         found = tuple(sheets)
         if found and self._is_static(model, prices) and len(self._static) < _CACHE_LIMIT:
             self._static[model] = found
@@ -149,17 +160,31 @@ class RateCard:
     def _is_static(self, model: str, prices: list[Price]) -> bool:
         items: list[Price | Adjustment] = [*prices]
         items += [item for item in self.plan.adjustments if pattern_matches(item.model, model)]
-        return all(not item.where and item.during is None for item in items)
+        conditional = any(item.where or item.during is not None for item in items)
+        return not conditional and not depends_on_dimensions(self.plan)
 
-    def _sheet(self, price: Price, factor: Fraction) -> Sheet:
-        """Compiled once per price and factor; their number is finite, and bounded here all the same."""
-        key = (id(price), factor)
+    def _sheet(self, price: Price | None, factor: Fraction, live: LiveRates) -> Sheet:
+        """Compiled once per price, factor and live rates; their number is finite, and bounded here all the same."""
+        key = (id(price), factor, tuple(live.items()))
         sheet = self._compiled.get(key)
         if sheet is None:
             if len(self._compiled) >= _CACHE_LIMIT:
                 self._compiled.clear()
-            sheet = self._compiled[key] = Sheet(price, factor)
+            sheet = self._compiled[key] = Sheet(price, factor, live)
         return sheet
+
+
+def _any_class(most: Usage) -> Usage:
+    """A usage that counts something in every class that tokens within the bounds may turn out to be."""
+    prompt, completion = most.prompt_tokens, most.completion_tokens
+    return msgspec.structs.replace(
+        most,
+        input_tokens=prompt,
+        cached_read_tokens=prompt,
+        cache_write_tokens=prompt,
+        output_tokens=completion,
+        reasoning_tokens=completion,
+    )
 
 
 def _nanos_up(attos: int, currency: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,13 @@ Aggregate = Literal["sum", "count", "max", "unique", "latest", "weighted_sum"]
 Rounding = Literal["none", "up", "down", "half_up"]
 Number = int | Decimal
 
+#: Names for sums of usage meters, so that a plan need not list the classes of tokens.
+ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "prompt_tokens": ("input_tokens", "cached_read_tokens", "cache_write_tokens"),
+    "completion_tokens": ("output_tokens", "reasoning_tokens"),
+    "total_tokens": ("input_tokens", "cached_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
+}
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened once. kind: "usage" for a request; others are the operator's own names."""
@@ -34,8 +41,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
 
     def value(self, name: str) -> Fraction:
-        """0 for a number that the event does not carry."""
-        return Fraction(self.values.get(name, 0))
+        """0 for a number that the event does not carry; an alias is the sum of its meters unless the event has it."""
+        found = self.values.get(name)
+        if found is None:
+            found = sum(self.values.get(meter, 0) for meter in ALIASES.get(name, ()))
+        return Fraction(found)
 
 
 class Span(msgspec.Struct, frozen=True):

@@ -13,9 +13,12 @@ import msgspec
 from msgspec import Meta
 
 from mintage.base import METERS, check_currency
+from mintage.pricing.charges import PeriodCharge
+from mintage.pricing.funds import AutoTopUp, CreditUnit, Grant, Pack, ProgressiveBilling, Trial
+from mintage.pricing.period.commitment import Commitment
 from mintage.pricing.policies import Policies
 from mintage.pricing.rates import TIME_WORDS, Rate
-from mintage.pricing.words import Conditions, Days, Funding, ModelPattern, Moment, Names, Period, Slug, Window
+from mintage.pricing.words import Conditions, Funding, ModelPattern, Moment, Names, Period, Slug, Window
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -94,15 +97,6 @@ class Fee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     ] = "days"
 
 
-class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Credit given with the plan, for example to try it."""
-
-    amount: Annotated[Decimal, Meta(description="In currency units.")]
-    name: Annotated[Names, Meta(description="What the wallet shows.")]
-    every: Annotated[Literal["once", "period"], Meta(description="Once at the start, or each period.")] = "once"
-    expires_days: Annotated[Days | None, Meta(description="Days until it lapses; none: never.")] = None
-
-
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a customer agrees to. Immutable once applied: see PriceVersion."""
 
@@ -118,14 +112,30 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = "prepaid"
     credit_limit: Annotated[Decimal, Meta(description="What a postpaid wallet may owe.")] = Decimal(0)
     period: Annotated[Period, Meta(description="Length of a billing period.")] = "month"
+    credit_unit: Annotated[CreditUnit | None, Meta(description="Show amounts as credits.")] = None
     prices: Annotated[tuple[Price, ...], Meta(max_length=1000, description="Rates by model.")] = ()
     adjustments: Annotated[tuple[Adjustment, ...], Meta(max_length=100, description="Factors on the rates.")] = ()
+    charges: Annotated[
+        tuple[PeriodCharge, ...], Meta(max_length=200, description="Charges on the quantities of a period.")
+    ] = ()
     fees: Annotated[tuple[Fee, ...], Meta(max_length=100, description="Flat fees.")] = ()
     minimum: Annotated[Decimal | None, Meta(description="Least amount of a period, before tax.")] = None
+    maximum: Annotated[Decimal | None, Meta(description="Greatest amount of a period, before tax.")] = None
+    commitment: Annotated[Commitment | None, Meta(description="Least amount of a term, with a discount.")] = None
     grants: Annotated[tuple[Grant, ...], Meta(max_length=100, description="Credit that comes with the plan.")] = ()
+    packs: Annotated[tuple[Pack, ...], Meta(max_length=100, description="Credit for sale.")] = ()
+    auto_top_up: Annotated[AutoTopUp | None, Meta(description="Buy credit before it runs out.")] = None
+    progressive: Annotated[ProgressiveBilling | None, Meta(description="Invoices before the period ends.")] = None
+    trial: Annotated[Trial | None, Meta(description="Free days at the start.")] = None
+    converts_to: Annotated[Slug | None, Meta(description="Plan that users of a free plan are to buy.")] = None
     policies: Annotated[Policies, Meta(description="Promises besides prices.")] = Policies()
 
     def __post_init__(self) -> None:
         check_currency(self.currency)
         if self.credit_limit and self.funding != "postpaid":
             raise ValueError(f"credit_limit is for postpaid plans; this one is {self.funding}")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        names = [charge.id for charge in self.charges]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two charges have the id {twice}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from mintage.base import METERS, MintageError, RatedLine, Usage
+from mintage.pricing.live import LiveRates, live_rates
 from mintage.pricing.match import Dimensions, pattern_matches
 from mintage.pricing.plan import Plan, Price
 from mintage.pricing.rates import Rate, to_attos
@@ -35,21 +36,25 @@ def negative_quantity(meter: str, quantity: int) -> MintageError:
     return MintageError("invalid_request", f"{meter} is {quantity}.", "Usage is never negative.", param=meter)
 
 
-def effective_rate(price: Price, meter: str) -> Rate | None:
-    """The stated rate of a meter or the one it falls back to."""
-    rate: Rate | None = getattr(price, meter)
-    if rate is None and meter in FALLBACK:
-        rate = getattr(price, FALLBACK[meter])
-    return rate
+def meter_rates(price: Price | None, factor: Fraction, live: LiveRates) -> dict[str, Fraction]:
+    """meter -> currency units for one: the price's rate (or the one it falls back to) x factor, plus the live rate."""
+    found = dict(live)
+    for meter in METERS if price is not None else ():
+        rate: Rate | None = getattr(price, meter)
+        if rate is None and meter in FALLBACK:
+            rate = getattr(price, FALLBACK[meter])
+        if rate is not None:
+            found[meter] = found.get(meter, Fraction(0)) + rate.exact * factor
+    return found
 
 
-def choose_price(plan: Plan, model: str, prompt_tokens: int, at_ns: int, dimensions: Dimensions) -> Price:
-    """The one price of a request. Raises MintageError("unpriceable")."""
+def choose_price(plan: Plan, model: str, prompt_tokens: int, at_ns: int, dimensions: Dimensions) -> Price | None:
+    """The one price of a request, or None."""
     for price in candidates(plan.prices, model):
         long_enough = price.above_prompt_tokens == 0 or prompt_tokens > price.above_prompt_tokens
         if long_enough and conditions_hold(price, at_ns, dimensions):
             return price
-    raise unpriceable(plan, model)
+    return None
 
 
 def factor_of(plan: Plan, model: str, at_ns: int, dimensions: Dimensions) -> Fraction:
@@ -78,10 +83,37 @@ def bounds_line(price: Price, attos: int) -> RatedLine | None:
 def rate_request(
     plan: Plan, model: str, usage: Usage, at_ns: int = 0, dimensions: Dimensions | None = None
 ) -> tuple[RatedLine, ...]:
-    """The lines of one request, each rounded half up at 1e-18. Raises MintageError("unpriceable")."""
+    """The lines of one request as it settles, each rounded half up at 1e-18. Raises MintageError("unpriceable")."""
     where = dimensions or {}
+    return _rate(plan, model, usage, at_ns, where, live_rates(plan, model, where))
+
+
+def rate_prices(plan: Plan, model: str, usage: Usage, at_ns: int, dimensions: Dimensions) -> tuple[RatedLine, ...]:
+    """The same by the plan's prices alone: what the charges of a period count is priced there, not here.
+
+    Raises MintageError("invalid_request") for a row of several requests whose price depends on each one.
+    """
+    covered = dict.fromkeys(live_rates(plan, model, dimensions), Fraction(0))
+    price = choose_price(plan, model, usage.prompt_tokens, at_ns, dimensions)
+    if usage.requests > 1 and any(
+        price.above_prompt_tokens or price.minimum is not None or price.maximum is not None
+        for price in candidates(plan.prices, model)
+    ):
+        raise MintageError(
+            "invalid_request", f"The price of {model[:100]} depends on the single request.", "Give one row per request."
+        )
+    lines = _rate(plan, model, usage, at_ns, dimensions, covered)
+    own = meter_rates(price, Fraction(1), {})
+    return tuple(line for line in lines if line.meter in own or line.meter not in METERS)
+
+
+def _rate(
+    plan: Plan, model: str, usage: Usage, at_ns: int, where: Dimensions, live: LiveRates
+) -> tuple[RatedLine, ...]:
     price = choose_price(plan, model, usage.prompt_tokens, at_ns, where)
-    factor = factor_of(plan, model, at_ns, where)
+    if price is None and not live:
+        raise unpriceable(plan, model)
+    rates = meter_rates(price, factor_of(plan, model, at_ns, where), live)
     lines = []
     for meter in METERS:
         quantity: int = getattr(usage, meter)
@@ -89,15 +121,14 @@ def rate_request(
             raise negative_quantity(meter, quantity)
         if quantity == 0:
             continue
-        rate = effective_rate(price, meter)
-        if rate is None:
+        each = rates.get(meter)
+        if each is None:
             if meter == "requests":
                 continue
             raise unpriceable(plan, model, meter)
-        each = rate.exact * factor
         lines.append(
             RatedLine(meter=meter, quantity=quantity, rate_attos=to_attos(each), attos=to_attos(each * quantity))
         )
-    if line := bounds_line(price, sum(line.attos for line in lines)):
+    if price is not None and (line := bounds_line(price, sum(line.attos for line in lines))):
         lines.append(line)
     return tuple(lines)

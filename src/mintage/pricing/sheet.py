@@ -1,4 +1,4 @@
-"""One price of a plan, with its factor, compiled to integers: what a rate card multiplies with."""
+"""One price of a plan, with its factor and live rates, compiled to integers: what a rate card multiplies with."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Final
 import msgspec
 
 from mintage.base import ATTOS_PER_UNIT, METERS, NANOS_MAX, MintageError, Usage
+from mintage.pricing.live import LiveRates
 from mintage.pricing.plan import Plan, Price
 from mintage.pricing.rates import to_attos
-from mintage.pricing.scalar import effective_rate, negative_quantity, unpriceable
+from mintage.pricing.scalar import meter_rates, negative_quantity, unpriceable
 
 _INPUT: Final = tuple(METERS.index(m) for m in ("input_tokens", "cached_read_tokens", "cache_write_tokens"))
 _OUTPUT: Final = tuple(METERS.index(m) for m in ("output_tokens", "reasoning_tokens"))
@@ -25,12 +26,10 @@ CompiledRate = tuple[str, int, int, int]
 FREE: Final[CompiledRate] = ("requests", 0, 1, 0)
 
 
-def compile_rate(price: Price, meter: str, factor: Fraction) -> CompiledRate | None:
-    """None: the price says nothing about the meter."""
-    rate = effective_rate(price, meter)
-    if rate is None:
+def compile_rate(meter: str, each: Fraction | None) -> CompiledRate | None:
+    """None: nothing says what the meter costs."""
+    if each is None:
         return FREE if meter == "requests" else None
-    each = rate.exact * factor
     attos = each * ATTOS_PER_UNIT
     return meter, attos.numerator, attos.denominator, to_attos(each)
 
@@ -52,17 +51,19 @@ class Sheet:
         "tokens_priced",
     )
 
-    def __init__(self, price: Price, factor: Fraction) -> None:
+    def __init__(self, price: Price | None, factor: Fraction, live: LiveRates) -> None:
         self.price = price
-        self.above = price.above_prompt_tokens or -NANOS_MAX
-        self.compiled = tuple(compile_rate(price, meter, factor) for meter in METERS)
+        self.above = (0 if price is None else price.above_prompt_tokens) or -NANOS_MAX
+        rates = meter_rates(price, factor, live)
+        self.compiled = tuple(compile_rate(meter, rates.get(meter)) for meter in METERS)
         self.input = self._dearest(_INPUT)
         self.output = self._dearest(_OUTPUT)
-        self.tokens_priced = None not in (self.compiled[_INPUT[0]], self.compiled[_OUTPUT[0]])
+        self.tokens_priced = all(self.compiled[index] is not None for index in _INPUT + _OUTPUT)
         self.request = self._most(_REQUESTS, 1)
-        self.floor = 0 if price.minimum is None else to_attos(Fraction(price.minimum))
-        self.ceiling = None if price.maximum is None else to_attos(Fraction(price.maximum))
-        self.limited = price.minimum is not None or price.maximum is not None
+        least, most = (None, None) if price is None else (price.minimum, price.maximum)
+        self.floor = 0 if least is None else to_attos(Fraction(least))
+        self.ceiling = None if most is None else to_attos(Fraction(most))
+        self.limited = least is not None or most is not None
         # Each line of a rate that is no whole number of attos may be rounded up by half an atto.
         self.slack = sum(rate is not None and rate[2] != 1 for rate in self.compiled)
 

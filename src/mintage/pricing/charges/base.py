@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from mintage.base import MintageError
+from mintage.pricing.match import Dimensions
 from mintage.pricing.metric import Event, Metric, Span, count
 from mintage.pricing.rates import TIME_WORDS, RateFields
 from mintage.pricing.words import Conditions, Names, Slug
@@ -100,6 +101,13 @@ class QuantityCharge(ChargeFields, frozen=True, kw_only=True, forbid_unknown_fie
     """A charge that is a function of one number: the quantity of the period."""
 
     metric: Annotated[Metric, Meta(description="What is counted.")]
+    live: Annotated[
+        Literal["first_tier", "dearest", "none"],
+        Meta(
+            description="What a request is charged before the period's total is known: the first tier's rate, the "
+            "dearest one, or nothing. Closing the period charges or credits the difference."
+        ),
+    ] = "first_tier"
 
     def price(self, events: Sequence[Event], span: Span) -> tuple[Fraction, list[Step]]:
         quantity = self.metric.convert(count(self.metric, events, span))
@@ -112,6 +120,13 @@ class QuantityCharge(ChargeFields, frozen=True, kw_only=True, forbid_unknown_fie
     def marginal_rates(self) -> tuple[Fraction, ...]:
         """Rates of one more unit, first to last: what a request may cost before the period's total is known."""
         return ()
+
+    def live_rate(self, dimensions: Dimensions) -> Fraction:
+        """Currency units for one charged unit of a request with these dimensions, until the period is closed."""
+        rates = self.marginal_rates()
+        if self.live == "none" or not rates:
+            return Fraction(0)
+        return rates[0] if self.live == "first_tier" else max(rates)
 
     def check_rate(self, rate: RateFields) -> None:
         timed = [name for name in self.metric.values if name.endswith("_ms")]

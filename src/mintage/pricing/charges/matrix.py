@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from mintage.base import MintageError
 from mintage.pricing.charges.base import QuantityCharge, State, Step, per_unit_step
-from mintage.pricing.match import dimensions_match
+from mintage.pricing.match import Dimensions, dimensions_match
 from mintage.pricing.metric import Event, Span, count
 from mintage.pricing.rates import RateFields
 from mintage.pricing.words import Conditions, Label
@@ -40,7 +40,7 @@ class Matrix(QuantityCharge, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         by_cell: list[list[Event]] = [[] for _ in self.cells]
         for event in events:
             if event.kind == self.metric.kind:
-                by_cell[self._cell_of(event)].append(event)
+                by_cell[self._cell_of(event.dimensions)].append(event)
         quantity, steps = Fraction(0), []
         for cell, mine in zip(self.cells, by_cell, strict=True):
             units = self.metric.convert(count(self.metric, mine, span))
@@ -50,11 +50,11 @@ class Matrix(QuantityCharge, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 steps.append(per_unit_step(words, words, units, cell.exact))
         return quantity, steps
 
-    def _cell_of(self, event: Event) -> int:
+    def _cell_of(self, dimensions: Dimensions) -> int:
         for index, cell in enumerate(self.cells):
-            if dimensions_match(cell.cell, event.dimensions):
+            if dimensions_match(cell.cell, dimensions):
                 return index
-        found = ", ".join(f"{name} {value}" for name, value in event.dimensions.items()) or "no dimensions"
+        found = ", ".join(f"{name} {value}" for name, value in dimensions.items()) or "no dimensions"
         raise MintageError(
             "unpriceable",
             f"Charge {self.id} has no cell for {found[:200]}.",
@@ -67,6 +67,12 @@ class Matrix(QuantityCharge, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if len(self.cells) > 1:
             raise MintageError("unpriceable", f"Charge {self.id} prices events by their dimensions.", "Give events.")
         return [per_unit_step("units", "用量", quantity, self.cells[0].exact)] if quantity else []
+
+    def live_rate(self, dimensions: Dimensions) -> Fraction:
+        """The rate of the request's own cell: what the period will charge."""
+        if self.live == "none":
+            return Fraction(0)
+        return self.cells[self._cell_of(dimensions)].exact
 
     def marginal_rates(self) -> tuple[Fraction, ...]:
         return tuple(cell.exact for cell in self.cells)
