@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mintage.billing.periods import boundary, day_start_ns, local_day, period, period_at
+from mintage.billing.periods import period, period_at
+from mintage.pricing.period import local_day, midnight_ns, period_start
 
 ZONES = (
     "UTC",
@@ -29,7 +30,7 @@ instants = st.integers(946_684_800 * 10**9, 4_000_000_000 * 10**9)
 
 
 def starts(anchor, length, count):
-    return [str(boundary(date.fromisoformat(anchor), length, index)) for index in range(count)]
+    return [str(period_start(date.fromisoformat(anchor), length, index)) for index in range(count)]
 
 
 def test_the_31st_falls_on_the_last_day_of_short_months_and_comes_back():
@@ -54,21 +55,22 @@ def test_the_31st_falls_on_the_last_day_of_short_months_and_comes_back():
 )
 def test_a_day_begins_at_its_first_instant(day, zone, utc):
     expected = datetime.fromisoformat(utc).replace(tzinfo=UTC)
-    assert day_start_ns(date.fromisoformat(day), zone) == int(expected.timestamp()) * 10**9
+    assert midnight_ns(date.fromisoformat(day), zone) == int(expected.timestamp()) * 10**9
 
 
 @given(anchor=anchors, zone=st.sampled_from(ZONES), length=st.sampled_from(LENGTHS), at_ns=instants)
 def test_every_instant_lies_in_exactly_one_period(anchor, zone, length, at_ns):
+    assume(local_day(at_ns, zone) >= anchor)
     found = period_at(anchor, zone, length, at_ns)
     assert found.start_ns <= at_ns < found.end_ns
     assert period(anchor, zone, length, found.index) == found
     assert period(anchor, zone, length, found.index + 1).start_ns == found.end_ns
-    assert period(anchor, zone, length, found.index - 1).end_ns == found.start_ns
+    assert found.index == 0 or period(anchor, zone, length, found.index - 1).end_ns == found.start_ns
 
 
-@given(anchor=anchors, length=st.sampled_from(("month", "quarter", "year")), index=st.integers(-200, 400))
+@given(anchor=anchors, length=st.sampled_from(("month", "quarter", "year")), index=st.integers(0, 400))
 def test_a_boundary_keeps_the_anchors_day_or_takes_the_months_last(anchor, length, index):
-    day = boundary(anchor, length, index)
+    day = period_start(anchor, length, index)
     last = calendar.monthrange(day.year, day.month)[1]
     assert day.day == min(anchor.day, last)
 
@@ -76,7 +78,7 @@ def test_a_boundary_keeps_the_anchors_day_or_takes_the_months_last(anchor, lengt
 @given(anchor=anchors, zone=st.sampled_from(ZONES), at_ns=instants)
 def test_the_first_instant_of_a_day_belongs_to_it_and_the_one_before_does_not(anchor, zone, at_ns):
     day = local_day(at_ns, zone)
-    start_ns = day_start_ns(day, zone)
+    start_ns = midnight_ns(day, zone)
     assert start_ns <= at_ns
     assert local_day(start_ns, zone) == day
     assert local_day(start_ns - 1000, zone) < day

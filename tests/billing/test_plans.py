@@ -79,6 +79,8 @@ async def test_a_plan_for_the_future_waits(desk, clock):
         (plan("x", "", '[[grants]]\nname = { en = "G" }\namount = "5"\nevery = "period"\n'), "unsupported"),
         (plan("x", "", '[[grants]]\nname = { en = "G" }\namount = "5"\nexpires_days = 3\n'), "unsupported"),
         (plan("x", 'funding = "postpaid"', '[[grants]]\nname = { en = "G" }\namount = "5"\n'), "unsupported"),
+        (plan("x", 'maximum = "5"'), "unsupported"),
+        (plan("x", "", "[trial]\ndays = 3\n"), "unsupported"),
         (plan("x", "surprise = 1"), "invalid_request"),
         (b"\xff", "invalid_request"),
     ],

@@ -5,18 +5,18 @@ Shares of a fee are taken as differences of cumulative floors, so that the share
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
 
 import msgspec
 
 from mintage.base import ATTOS_PER_UNIT, RatedLine
-from mintage.billing.periods import Period, local_day
+from mintage.billing.periods import Period
 from mintage.pricing import Fee, PriceVersion
-
-_FIXED_MONTH: Final = 30
+from mintage.pricing.metric import Span
+from mintage.pricing.period import days_share, fixed_share, local_day, minimum_true_up, seconds_share
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,39 +59,44 @@ def _fee_attos(fee: Fee, stretch: Stretch, period: Period, zone: str) -> int:
 
 
 def prorate(whole: int, rule: str, stretch: Stretch, period: Period, zone: str) -> int:
-    """The share of `whole` that a stretch of the period pays.
+    """The part of `whole` attos that a stretch of the period pays.
 
     none: all of it to the plan that the period ends with. seconds: by time. days: by local days, a day counts for the
-    plan that it ends with. fixed_30: days of a 30-day month, a whole period in full.
+    plan that it ends with. fixed_30: by days as if every month had 30 (30/360), a whole period in full.
     """
-    if rule == "none":
-        return whole if stretch.end_ns == period.end_ns else 0
-    if rule == "seconds":
-        since_ns, until_ns = stretch.start_ns - period.start_ns, stretch.end_ns - period.start_ns
-        return _share(whole, since_ns, until_ns, period.end_ns - period.start_ns)
-    length = (period.end_day - period.start_day).days
-    since = (local_day(stretch.start_ns, zone) - period.start_day).days
-    until = (local_day(stretch.end_ns, zone) - period.start_day).days
-    if rule == "days" or until - since == length:
-        return _share(whole, since, until, length)
-    return _share(whole, 0, min(until - since, _FIXED_MONTH), _FIXED_MONTH)
+    since = _share_until(stretch.start_ns, rule, period, zone)
+    until = _share_until(stretch.end_ns, rule, period, zone)
+    return math.floor(whole * until) - math.floor(whole * since)
 
 
-def _share(whole: int, since: int, until: int, length: int) -> int:
-    return whole * until // length - whole * since // length
+def _share_until(at_ns: int, rule: str, period: Period, zone: str) -> Fraction:
+    """The part of the period that is over at an instant: from 0 at its start to 1 at its end."""
+    if at_ns in (period.start_ns, period.end_ns):
+        return Fraction(at_ns == period.end_ns)
+    match rule:
+        case "none":
+            return Fraction(0)
+        case "seconds":
+            return seconds_share(Span(period.start_ns, at_ns), Span(period.start_ns, period.end_ns))
+        case "days":
+            return days_share(period.start_day, local_day(at_ns, zone), period.start_day, period.end_day)
+        case _:
+            months = round((period.end_day - period.start_day).days / 30.4375)
+            return min(fixed_share(period.start_day, local_day(at_ns, zone), max(1, months)), Fraction(1))
 
 
 def minimum_line(version: PriceVersion, rated_attos: int) -> OwedLines | None:
     """What lifts the period to the plan's minimum; None when it is reached."""
     if version.plan.minimum is None:
         return None
-    missing = to_attos(version.plan.minimum) - rated_attos
-    if missing <= 0:
+    charged = Fraction(rated_attos, ATTOS_PER_UNIT)
+    missing = to_attos(minimum_true_up(charged, Fraction(version.plan.minimum)))
+    if not missing:
         return None
     line = RatedLine(meter="minimum", quantity=1, rate_attos=missing, attos=missing)
     return OwedLines(version=version, lines=(line,))
 
 
-def to_attos(amount: Decimal) -> int:
-    """A plan's amount, at most 12 places, exactly."""
+def to_attos(amount: Decimal | Fraction) -> int:
+    """Currency units, at most 18 places, exactly."""
     return int(Fraction(amount) * ATTOS_PER_UNIT)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 import msgspec
 
 from mintage.accounts import LegalEntity, Tenant
-from mintage.base import METERS, check_nanos, currency_exponent
-from mintage.billing.periods import local_day
+from mintage.base import ATTOS_PER_UNIT, METERS, check_nanos, currency_exponent
 from mintage.books import Funding, UsageLine
+from mintage.pricing.period import local_day, to_minor
 
 #: Which rules made an invoice. A change of any rule is a new version; old invoices keep theirs.
 POLICY: Final = "1: each line rounded once, half up, to the minor unit; prepayment covers the rounded total"
@@ -93,12 +94,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     watermark: int
 
 
-def round_half_up(attos: int, step: int) -> int:
-    """attos as a number of steps (each `step` attos), halves away from zero."""
-    steps = (2 * abs(attos) + step) // (2 * step)
-    return steps if attos >= 0 else -steps
-
-
 def units(attos: int) -> str:
     """Attos as currency units, exact, without trailing zeros."""
     whole, rest = divmod(abs(attos), 10**18)
@@ -153,8 +148,7 @@ def _groups(usage: Sequence[UsageLine]) -> dict[_Key, list[UsageLine]]:
 def _line(key: _Key, rows: list[UsageLine], currency: str, names: dict[tuple[str, str], str]) -> InvoiceLine:
     product, model, _, meter, price_id, rate_attos = key
     attos = sum(row.attos for row in rows)
-    places = currency_exponent(currency)
-    nanos = round_half_up(attos, 10 ** (18 - places)) * 10 ** (9 - places)
+    nanos = to_minor(Fraction(attos, ATTOS_PER_UNIT), currency) * 10 ** (9 - currency_exponent(currency))
     return InvoiceLine(
         product=product,
         model=model,

@@ -36,10 +36,21 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     changed: bool
 
 
+#: What this version bills. A plan that says anything else is refused: better no plan than silent under-billing.
+_BILLED: Final = frozenset(
+    (
+        *("id", "name", "currency", "description", "effective", "funding", "credit_limit", "period"),
+        *("prices", "adjustments", "fees", "minimum", "grants", "policies"),
+    )
+)
+
+
 def check_billable(plan: Plan) -> None:
-    """Refuse what this version of Mintage could not bill: better no plan than silent under-billing."""
+    """Raises unsupported for what could not be billed."""
     problem = ""
-    if any(fee.timing == "advance" for fee in plan.fees):
+    if other := [name for name in plan.__struct_fields__ if name not in _BILLED and getattr(plan, name)]:
+        problem = f"`{other[0]}` is not billed yet; leave it out."
+    elif any(fee.timing == "advance" for fee in plan.fees):
         problem = 'A fee billed in advance is not supported; use timing = "arrears".'
     elif any(grant.every == "period" for grant in plan.grants):
         problem = 'A grant of each period is not supported; use every = "once".'

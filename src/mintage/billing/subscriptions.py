@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from mintage.accounts import Changes, Tenant
 from mintage.base import MintageError, new_id
-from mintage.billing.periods import Period, PeriodLength, local_day, period_at
+from mintage.billing.periods import Period, PeriodLength, period_at
 from mintage.billing.tables import subscriptions
 from mintage.pricing import PriceVersion
+from mintage.pricing.period import local_day
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
