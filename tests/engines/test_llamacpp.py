@@ -217,6 +217,8 @@ async def test_an_answer_ends_where_the_window_does(engine: LlamaCppEngine) -> N
     [
         (chat(output=OutputFormat(kind="json_schema", name="x", schema={"$ref": "#/nope"})), "invalid_request",
          "response_format"),
+        (chat(output=OutputFormat(kind="json_schema", name="x", schema={"enum": ["x" * 100] * 200})), "invalid_request",
+         "response_format"),
         (chat(tools=(Tool(name="weather"),)), "unsupported", "tools"),
         (chat(n=3), "unsupported", "n"),
         (completion("a", suffix="b"), "unsupported", "suffix"),
@@ -239,3 +241,12 @@ async def test_what_cannot_be_done_is_refused_by_name(
     assert "model.gguf" not in repr(caught.value)
     assert (await engine.health()).running == 0
     assert await events_of(engine, chat(max_output_tokens=1))
+
+
+async def test_a_stream_that_was_refused_stays_ended(engine: LlamaCppEngine) -> None:
+    stream = engine.stream(chat(n=3))
+    with pytest.raises(MintageError):
+        await anext(stream)
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+    assert stream.consumed() is None

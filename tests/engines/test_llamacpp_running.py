@@ -32,13 +32,16 @@ async def test_leaving_an_answer_frees_its_slot_and_tells_what_it_used(engine: L
     stream = engine.stream(chat(LONG, max_output_tokens=400))
     seen = [await anext(stream) for _ in range(6)]
     assert (await engine.health()).running == 1
+    so_far = stream.consumed()
     await stream.aclose()
     assert (await engine.health()).running == 0
     used = stream.consumed()
     assert used is not None
     assert used.usage.prompt_tokens == await engine.count_tokens(chat(LONG))
     assert len(seen) - 1 <= used.usage.output_tokens < 100
-    assert used.engine_ms > 0
+    assert so_far is not None
+    assert 0 < so_far.engine_ms <= used.engine_ms
+    assert so_far.usage.output_tokens <= used.usage.output_tokens
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
     await stream.aclose()

@@ -36,6 +36,9 @@ from mintage.registry import ModelEntry
 
 _PROMPTS_MAX: Final = 64
 _TOP_LOGPROBS_MAX: Final = 20
+#: llama.cpp turns a schema into a grammar on the thread that writes everyone's tokens, in time that grows with the
+#: square of its size: on a busy core 8 KiB take up to 2 s, 16 KiB took 9 s, 50 KB took 20 s.
+_SCHEMAS_MAX_BYTES: Final = 8 * 1024
 
 
 class LlamaCppEngine:
@@ -159,11 +162,24 @@ class LlamaCppEngine:
             raise _unsupported("does not fill in between prefix and suffix", "suffix")
         if request.echo and request.logprobs:
             raise _unsupported("does not rate the tokens of a prompt", "logprobs")
+        self._check_schemas(request)
         if request.operation == "completion" and not (
             all(request.prompts) and 1 <= len(request.prompts) <= _PROMPTS_MAX
         ):
             raise MintageError(
                 "invalid_request", f"This model reads 1 to {_PROMPTS_MAX} prompts, none of them empty.", param="prompt"
+            )
+
+    @staticmethod
+    def _check_schemas(request: Request) -> None:
+        schemas = [request.output.schema, *(tool.parameters for tool in request.tools)]
+        size = sum(len(msgspec.json.encode(schema)) for schema in schemas if schema)
+        if size > _SCHEMAS_MAX_BYTES:
+            raise MintageError(
+                "invalid_request",
+                f"The JSON schemas take {size} bytes; this model reads {_SCHEMAS_MAX_BYTES}.",
+                "Make them simpler.",
+                param="response_format" if request.output.schema else "tools",
             )
 
     def submit(self, stream: LlamaStream) -> asyncio.Future[None]:
@@ -191,7 +207,8 @@ class LlamaStream:
         self._cancelled = False
         self._closed = False
         self._error: MintageError | None = None
-        self._engine_ms = 0.0
+        self._engine_ms: float | None = None  # set when the work has ended
+        self._mark: float | None = None
         self._began = False
         self._reported = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -228,14 +245,27 @@ class LlamaStream:
         if not self._readers:
             return None
         self._read_inbox()
+        return self._usage_report()
+
+    def _usage_report(self) -> UsageReported:
         usage = sum((reader.usage for reader in self._readers), Usage())
-        return UsageReported(usage=usage, engine_ms=self._engine_ms)
+        engine_ms, mark = self._engine_ms, self._mark
+        if engine_ms is None:
+            engine_ms = 0.0 if mark is None else self._engine.shares.share_ms(mark, self._request.n)
+        return UsageReported(usage=usage, engine_ms=engine_ms)
 
     # On the loop
 
     async def _begin(self) -> None:
-        engine, request = self._engine, self._request
         self._began = True
+        try:
+            await self._dispatch()
+        except BaseException:
+            self._closed = True  # nothing more will come; aclose() still stops what runs
+            raise
+
+    async def _dispatch(self) -> None:
+        engine, request = self._engine, self._request
         engine.check(request)
         self._bodies = call_bodies(request)
         await engine.slots.acquire(request.n)
@@ -294,16 +324,15 @@ class LlamaStream:
     def _report(self) -> None:
         if any(reader.finished < self._request.n for reader in self._readers):
             raise failed()
-        usage = sum((reader.usage for reader in self._readers), Usage())
         self._reported = True
-        self._ready.append(UsageReported(usage=usage, engine_ms=self._engine_ms))
+        self._ready.append(self._usage_report())
 
     # In the worker's thread
 
     def work(self) -> None:
         """Run all calls of this answer, one prompt after the other."""
         shares, weight = self._engine.shares, self._request.n
-        mark = shares.enter(weight)
+        mark = self._mark = shares.enter(weight)
         try:
             kind: CallKind = "chat" if self._request.operation == "chat" else "completion"
             for number, body in enumerate(self._bodies):

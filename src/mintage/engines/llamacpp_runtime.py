@@ -125,7 +125,7 @@ class LlamaRuntime:
                 raise MintageError("upstream_failed", "The local engine does not answer.", "Try again.") from error
 
     async def _post(self, path: str, body: bytes) -> bytes:
-        reader, writer = await asyncio.open_unix_connection(self.door)
+        reader, writer = await asyncio.open_unix_connection(str(self.door))
         try:
             writer.write(
                 b"POST %b HTTP/1.1\r\nHost: door\r\nAuthorization: Bearer %b\r\nContent-Type: application/json\r\n"

@@ -130,7 +130,10 @@ class CallReader:
         """The events in one chunk, AnswerStarted left out. Raises what an error chunk means."""
         if not text.startswith("{"):
             return []  # [DONE], or the nothing between two results
-        chunk = _CHUNK.decode(text)
+        try:
+            chunk = _CHUNK.decode(text)
+        except msgspec.MsgspecError as error:
+            raise failed() from error
         if chunk.error is not None:
             raise explain(chunk.error)
         if chunk.choices:

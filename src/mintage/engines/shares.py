@@ -31,6 +31,12 @@ class EngineShares:
             self._weight += weight
             return self._virtual_ns
 
+    def share_ms(self, mark: float, weight: int = 1) -> float:
+        """The share so far of an answer that runs."""
+        with self._lock:
+            self._advance()
+            return (self._virtual_ns - mark) * weight / 1e6
+
     def leave(self, mark: float, weight: int = 1) -> float:
         """The answer ended. Returns its share in milliseconds."""
         with self._lock:
