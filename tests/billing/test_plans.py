@@ -127,6 +127,17 @@ async def test_a_plan_that_cannot_follow_changes_nothing(desk):
     assert len(desk.billing.subscriptions.history(tenant.id)) == 1
 
 
+@pytest.mark.parametrize("limit_nanos", [1, -1, 2**63])
+async def test_a_prepaid_wallet_never_stores_a_credit_limit(desk, limit_nanos):
+    """One that the log refuses would keep the next start from opening the wallets."""
+    tenant = await desk.customer()
+    with pytest.raises(MintageError) as refused:
+        await desk.billing.assign("t", tenant, "payg", credit_limit_nanos=limit_nanos)
+    assert refused.value.code == "invalid_request"
+    await desk.billing.start()
+    assert desk.billing.wallets.get(tenant.id).credit_limit_nanos == 0
+
+
 async def test_a_credit_limit_may_be_the_customers_own(desk, postpaid):
     assert desk.billing.wallets.balance(postpaid.id).credit_limit_nanos == 1000 * 10**9
     await desk.billing.assign("t", postpaid, "post", credit_limit_nanos=7 * 10**9)

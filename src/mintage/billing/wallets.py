@@ -54,6 +54,13 @@ class Wallets:
         return row
 
     def _ensure(self, actor: str, tenant: Tenant, funding: Funding, credit_limit_nanos: int) -> WalletRow:
+        if check_nanos(credit_limit_nanos) < 0 or (credit_limit_nanos and funding != "postpaid"):
+            raise MintageError(
+                "invalid_request",
+                f"A {funding} wallet cannot have this credit limit.",
+                "Only a postpaid wallet has one, of 0 or more.",
+                param="credit_limit",
+            )
         row = self.find(tenant.id)
         if row is None:
             return self._insert(actor, tenant, funding, credit_limit_nanos)

