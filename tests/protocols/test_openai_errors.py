@@ -60,7 +60,6 @@ def test_the_codes_that_clients_match_on(code: str, status: int, kind: str, show
 def test_retry_after_in_seconds_and_milliseconds(seconds: float, whole: bytes, ms: bytes) -> None:
     _, headers, _ = openai.encode_error(MintageError("rate_limited", "x", retry_after_s=seconds), None)
     assert (dict(headers)[b"retry-after"], dict(headers)[b"retry-after-ms"]) == (whole, ms)
-    assert b"x-request-id" not in dict(headers)
 
 
 def test_the_field_at_fault_and_the_finer_reason() -> None:
@@ -71,6 +70,12 @@ def test_the_field_at_fault_and_the_finer_reason() -> None:
         "param": "messages[0].content",
         "code": "invalid_type",
     }
+
+
+def test_what_was_refused_before_it_had_an_id_gets_one() -> None:
+    ids = {dict(openai.encode_error(MintageError("unauthenticated", "x"))[1])[b"x-request-id"] for _ in range(3)}
+    assert len(ids) == 3
+    assert all(name.startswith(b"req_") for name in ids)
 
 
 def test_a_limit_on_tokens_says_so() -> None:

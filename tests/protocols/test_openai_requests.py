@@ -108,6 +108,7 @@ def test_nulls_mean_absent() -> None:
                 "content": "a",
                 "refusal": None,
                 "annotations": [],
+                "parsed": {"a": 1},
                 "audio": None,
                 "function_call": None,
                 "tool_calls": None,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from mintage.base import MintageError
+from mintage.base import MintageError, new_id
 
 HeaderList = list[tuple[bytes, bytes]]
 
@@ -64,12 +64,16 @@ _RETRIED: Final = frozenset({408, 409, 429})
 
 
 def encode_error(error: MintageError, request_id: str | None = None) -> tuple[int, HeaderList, bytes]:
-    """(status, headers, body). Retry-after is sent in milliseconds too, which SDKs prefer."""
+    """(status, headers, body). Retry-after is sent in milliseconds too, which SDKs prefer.
+
+    request_id None, for what was refused before it had one, makes a fresh id: SDKs show it with every exception.
+    """
     shape = _shape(error)
     status = shape.status or error.status
-    headers: HeaderList = [(b"content-type", b"application/json")]
-    if request_id:
-        headers.append((b"x-request-id", request_id.encode("ascii", "replace")))
+    headers: HeaderList = [
+        (b"content-type", b"application/json"),
+        (b"x-request-id", (request_id or new_id("req")).encode("ascii", "replace")),
+    ]
     if error.retry_after_s is not None:
         wait_ms = max(1, math.ceil(error.retry_after_s * 1000))
         headers += [(b"retry-after", b"%d" % -(-wait_ms // 1000)), (b"retry-after-ms", b"%d" % wait_ms)]

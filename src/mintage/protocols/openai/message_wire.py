@@ -54,6 +54,7 @@ class RefusalPart(Struct, tag_field="type", tag="refusal", forbid_unknown_fields
 class FunctionCall(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=512)]
     arguments: str
+    parsed_arguments: object = None  # SDKs leave it in the messages that their parsing helpers return
 
 
 class CallWire(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +97,7 @@ class AssistantMessage(Struct, tag_field="role", tag="assistant", forbid_unknown
     reasoning_content: str | None = None
     reasoning: str | None = None
     annotations: object = None
+    parsed: object = None  # as parsed_arguments: the SDK's own reading of content
     audio: None = None
     function_call: None = None
 

@@ -82,6 +82,7 @@ def _translate(status: int, fault: _ErrorObject, retry_after_s: float | None) ->
             "context_length_exceeded",
             message or "The request is longer than the model's context.",
             "Shorten the messages or ask for fewer tokens.",
+            param="messages",
         )
     if status == 413:
         return MintageError("payload_too_large", "The request is too large for this model.", "Send less.")
