@@ -118,7 +118,7 @@ class Gateway:
         durable = self.log.hold(hold)
         self.open[conversation.id] = conversation
         try:
-            await asyncio.shield(durable)
+            await durable
         except asyncio.CancelledError:
             conversation.release("the reader left before dispatch")
             raise
