@@ -136,6 +136,18 @@ def test_fat_deltas_count_by_their_length() -> None:
     assert scanner.report().usage == Usage(output_tokens=111)
 
 
+def test_running_usage_is_not_the_end() -> None:
+    running = frame({"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}], "usage": WIRE_USAGE})
+    last = frame({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": WIRE_USAGE})
+    scanner = openai.RelayScanner()
+    scanner.feed(running)
+    assert scanner.usage == USAGE
+    assert not scanner.ending
+    scanner.feed(last)
+    assert scanner.ending
+    assert not scanner.finished
+
+
 def test_usage_without_written_tokens_is_not_believed() -> None:
     chunk = frame({"choices": [], "usage": {"prompt_tokens": 8, "completion_tokens": 0}})
     out, scanner = relay([TEXT + chunk + DONE], include_usage=True)

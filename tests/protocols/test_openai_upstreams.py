@@ -378,6 +378,18 @@ def test_a_whole_answer_with_calls_and_reasoning() -> None:
     assert json.loads(tool.arguments) == {"x": 1}
 
 
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("The user message of sk-live-abcdef is empty.", "The user message of [removed] is empty."),
+        ("Bad org-AbCdEf123; see https://x.example/docs?id=1 now.", "Bad [removed]; see [removed] now."),
+        ("A user-defined key-value pair is wrong.", "A user-defined key-value pair is wrong."),
+    ],
+)
+def test_accounts_and_addresses_stay_here_and_words_pass(message: str, shown: str) -> None:
+    assert openai.decode_error(400, [], json.dumps({"error": {"message": message}}).encode()).message == shown
+
+
 def test_what_is_only_ours_is_not_sent_upstream() -> None:
     asked = Request(
         operation="chat",

@@ -61,6 +61,11 @@ class RelayScanner:
         return self.tally.usage
 
     @property
+    def ending(self) -> bool:
+        """All that is billed is known: every choice has ended and usage was reported, or [DONE] has passed."""
+        return self.finished or self.tally.whole
+
+    @property
     def events(self) -> int:
         """Deltas that said something so far."""
         return self.tally.events

@@ -26,7 +26,7 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )
 #: Account ids, keys and addresses that a provider may put in a message.
-_SECRET = re.compile(r"\b(?:sk|org|proj|key|acct|user|Bearer)[-_ ][\w*.-]{6,}|https?://\S+", re.IGNORECASE)
+_SECRET = re.compile(r"\b(?:sk|rk|pk|org|proj|acct)[-_][\w*.-]{6,}|\bBearer\s+\S+|https?://\S+")
 
 
 class _ErrorObject(Struct):
