@@ -30,8 +30,8 @@ def make_desk(app: App, admin_token: str, *, base_url: str = "", served: bool = 
         registry=app.registry,
         admin_token=admin_token,
         catch_up=app.shipping.sync,
-        verify=getattr(app, "verify", None),
-        export=getattr(app, "export", None),
+        verify=app.verify,
+        export=app.export,
         base_url=base_url,
         **extra,
     )

@@ -10,7 +10,7 @@ from typing import Final, Self
 from mintage.accounts import Accounts
 from mintage.base import Clock, MintageError, Settings, SystemClock
 from mintage.billing import Billing, KeySnapshot
-from mintage.books import CommitLog, Database, Home, Ledger, Shipper
+from mintage.books import CommitLog, Database, Home, Ledger, Report, Shipper, export_in_child, verify_in_child
 from mintage.engines import EngineRoom
 from mintage.gateway import Gateway, KeyLimits, Offer, RequestLog, build_routes, build_snapshot, own_compute
 from mintage.pricing import CostBook, RateCard, compile_plan
@@ -133,6 +133,16 @@ class App:
         if keys.valid_until_ns is not None and self.clock.now_ns() >= keys.valid_until_ns:
             return True
         return keys.version != await asyncio.to_thread(self.accounts.version)
+
+    async def verify(self) -> Report:
+        """Derive every balance again from the log and compare, in a process of its own."""
+        await self.shipping.sync()
+        return await verify_in_child(self.home.path)
+
+    async def export(self) -> bytes:
+        """All journals for beancount, in a process of its own."""
+        await self.shipping.sync()
+        return await export_in_child(self.home.path / "books.db", title=self.settings.operator)
 
     def _offers(self) -> list[Offer]:
         return [
