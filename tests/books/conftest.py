@@ -140,3 +140,36 @@ def scribe():
 @pytest.fixture(scope="session")
 def new_scribe():
     return Scribe
+
+
+@pytest.fixture
+def make_home(tmp_path):
+    """A home on disk whose log holds the scribe's entries, with state, ledger and lake derived from it."""
+    import asyncio
+
+    from mintage.base import SystemClock
+    from mintage.books import CommitLog
+    from mintage.books.deriver import Deriver
+    from mintage.books.entries import encode_frame
+    from mintage.books.log_store import Store
+
+    def make(scribe, *, frame=7, derive=True):
+        store = Store(tmp_path / "log.db")
+        bodies = [entry.body for entry in scribe.entries][store.last_seq :]
+        for start in range(0, len(bodies), frame):
+            part = bodies[start : start + frame]
+            store.write(len(part), encode_frame(part))
+        store.close()
+
+        async def save_state():
+            log = CommitLog.open(tmp_path / "log.db", clock=SystemClock())
+            await log.close()
+
+        asyncio.run(save_state())
+        if derive:
+            deriver = Deriver(tmp_path / "log.db", tmp_path / "books.db", tmp_path / "lake")
+            deriver.catch_up()
+            deriver.close()
+        return tmp_path
+
+    return make

@@ -5,6 +5,7 @@ The log is the one source; the ledger and the lake derive from it by watermark a
 Start with log.py (what is promised durable), then ledger.py (what it means), then lake.py (what it shows).
 """
 
+from mintage.books.children import export_in_child, verify_in_child
 from mintage.books.database import BigKey, Database, metadata
 from mintage.books.deriver import Progress
 from mintage.books.entries import (
@@ -30,6 +31,7 @@ from mintage.books.ledger_journals import JournalPage
 from mintage.books.ledger_reader import AccountBalance, LedgerReader, ProfitAndLoss, UsageLine
 from mintage.books.log import CommitLog
 from mintage.books.log_reader import FrameReader
+from mintage.books.report import Check, Report
 from mintage.books.shipping import Shipper
 from mintage.books.wallets import Wallet, WalletBook
 
@@ -37,6 +39,7 @@ __all__ = [
     "AccountBalance",
     "BigKey",
     "Body",
+    "Check",
     "CommitLog",
     "CostPosted",
     "Database",
@@ -54,6 +57,7 @@ __all__ = [
     "ProfitAndLoss",
     "Progress",
     "Released",
+    "Report",
     "Reported",
     "ServerAddress",
     "Settled",
@@ -66,5 +70,7 @@ __all__ = [
     "Wallet",
     "WalletBook",
     "WalletOpened",
+    "export_in_child",
     "metadata",
+    "verify_in_child",
 ]

@@ -45,6 +45,10 @@ def _quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
+def _unreadable() -> MintageError:
+    return MintageError("unavailable", "The lake's files cannot be read.", "`mintage books verify` names the cause.")
+
+
 class Lake:
     """One lake. One process ships; others may open it read-only beside it. Not for two threads at once.
 
@@ -162,23 +166,27 @@ class Lake:
         """
         import duckdb
 
-        self._refresh()
-        for attempt in (1, 2):
-            try:
-                rows = self._connect().execute(sql, list(parameters)).fetchmany(ROWS_LIMIT + 1)
-                break
-            except duckdb.IOException as error:  # a merge in another process replaced a file
-                if attempt == 2:
-                    raise MintageError(
-                        "unavailable", "The lake's files cannot be read.", "Verify the books."
-                    ) from error
-                self._segments = list_segments(self.folder)
-                self._refresh()
-            except duckdb.Error as error:
-                raise MintageError("invalid_request", str(error).splitlines()[0], "Correct the query.") from error
+        try:
+            self._refresh()
+            rows = self._connect().execute(sql, list(parameters)).fetchmany(ROWS_LIMIT + 1)
+        except duckdb.IOException:  # a merge in another process replaced a file: list them again
+            rows = self._query_again(sql, parameters)
+        except duckdb.Error as error:
+            raise MintageError("invalid_request", str(error).splitlines()[0], "Correct the query.") from error
         if len(rows) > ROWS_LIMIT:
             raise MintageError("payload_too_large", f"More than {ROWS_LIMIT} rows.", "Group or filter further.")
         return rows
+
+    def _query_again(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        import duckdb
+
+        self._segments = list_segments(self.folder)
+        self._viewed = None
+        try:
+            self._refresh()
+            return self._connect().execute(sql, list(parameters)).fetchmany(ROWS_LIMIT + 1)
+        except duckdb.Error as error:
+            raise _unreadable() from error
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         """In memory, and allowed to touch this folder only."""
@@ -203,6 +211,8 @@ class Lake:
 
     def _refresh(self) -> None:
         """Give DuckDB the rows and the segments that it does not know yet."""
+        import duckdb
+
         connection = self._connect()
         if self._loaded < len(self._tail):
             try:
@@ -213,7 +223,10 @@ class Lake:
             self._loaded = len(self._tail)
         if self._viewed != self._segments:
             files = f"SELECT * FROM {self._read_files(self._segments)} UNION ALL " if self._segments else ""
-            connection.execute(f"CREATE OR REPLACE VIEW usage AS {files}SELECT * FROM tail")
+            try:
+                connection.execute(f"CREATE OR REPLACE VIEW usage AS {files}SELECT * FROM tail")
+            except duckdb.InvalidInputException as error:
+                raise _unreadable() from error
             self._viewed = list(self._segments)
 
     def _read_files(self, segments: Sequence[Segment]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, Literal
 
 import msgspec
@@ -92,12 +93,12 @@ def whole_day(at_ns: int, name: str) -> int:
     return day
 
 
-def _exact(column: Any) -> tuple[Any, Any]:
+def exact_sum(column: Any) -> tuple[Any, Any]:
     """A sum that may pass int64, as two sums that do not: of the upper and of the lower 32 bits."""
     return sa.func.sum(column.bitwise_rshift(32)), sa.func.sum(column.bitwise_and(0xFFFFFFFF))
 
 
-def _joined(high: Any, low: Any) -> int:
+def joined(high: Any, low: Any) -> int:
     return (int(high or 0) << 32) + int(low or 0)
 
 
@@ -128,9 +129,18 @@ class LedgerReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reading: Callable[[], AbstractContextManager[sa.Connection]] = database.read
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[LedgerReader]:
+        """A reader all of whose answers are of the same moment, whatever is posted meanwhile."""
+        with self._database.read() as connection:
+            reader = LedgerReader(self._database)
+            reader._reading = lambda: nullcontext(connection)
+            yield reader
 
     def _rows(self, query: Any) -> Sequence[Any]:
-        with self._database.read() as connection:
+        with self._reading() as connection:
             return connection.execute(query).all()
 
     def trial_balance(self, at_ns: int | None = None) -> list[AccountBalance]:
@@ -139,11 +149,11 @@ class LedgerReader:
         debit = sa.case((legs.c.nanos > 0, legs.c.nanos), else_=0)
         credit = sa.case((legs.c.nanos < 0, -legs.c.nanos), else_=0)
         keys = (legs.c.account, legs.c.currency)
-        query = sa.select(*keys, *_exact(debit), *_exact(credit)).group_by(*keys).order_by(*keys)
+        query = sa.select(*keys, *exact_sum(debit), *exact_sum(credit)).group_by(*keys).order_by(*keys)
         if at_ns is not None:
             query = query.where(legs.c.day < whole_day(at_ns, "at"))
         return [
-            AccountBalance(account=a, currency=c, debit_nanos=_joined(dh, dl), credit_nanos=_joined(ch, cl))
+            AccountBalance(account=a, currency=c, debit_nanos=joined(dh, dl), credit_nanos=joined(ch, cl))
             for a, c, dh, dl, ch, cl in self._rows(query)
         ]
 
@@ -151,7 +161,7 @@ class LedgerReader:
         """(account, currency) -> debits less credits in nanos, of `prefix` and the accounts below it."""
         legs = _legs()
         keys = (legs.c.account, legs.c.currency)
-        query = sa.select(*keys, *_exact(legs.c.nanos)).group_by(*keys).order_by(*keys)
+        query = sa.select(*keys, *exact_sum(legs.c.nanos)).group_by(*keys).order_by(*keys)
         if prefix:
             query = query.where(
                 (legs.c.account == prefix.rstrip(":"))
@@ -159,7 +169,7 @@ class LedgerReader:
             )
         if tenant_id is not None:
             query = query.where(legs.c.tenant_id == tenant_id)
-        return {(account, currency): _joined(*sums) for account, currency, *sums in self._rows(query)}
+        return {(account, currency): joined(*sums) for account, currency, *sums in self._rows(query)}
 
     def profit_and_loss(
         self,
@@ -179,7 +189,7 @@ class LedgerReader:
             )
         legs = _legs()
         keys = (legs.c.currency, *(legs.c[name] for name in by))
-        query = sa.select(legs.c.account, *keys, *_exact(legs.c.nanos), sa.func.sum(legs.c.entries))
+        query = sa.select(legs.c.account, *keys, *exact_sum(legs.c.nanos), sa.func.sum(legs.c.entries))
         query = query.group_by(legs.c.account, *keys).where(
             legs.c.account.startswith("income:") | legs.c.account.startswith("expenses:")
         )
@@ -193,7 +203,7 @@ class LedgerReader:
         for account, *key, high, low, entries in self._rows(query):
             row = sums.setdefault(tuple(key), dict.fromkeys(("revenue", "cost", "promo", "shortfall", "other", "n"), 0))
             kind, sign = _kind(account)
-            row[kind] += sign * _joined(high, low)
+            row[kind] += sign * joined(high, low)
             row["n"] += int(entries) if kind == "revenue" else 0
         return [
             ProfitAndLoss(
@@ -217,7 +227,7 @@ class LedgerReader:
             )
         u = tables.usage.c
         keys = (u.price_id, u.model, u.product, u.meter, u.rate_attos, u.currency)
-        sums = (*_exact(u.quantity), *_exact(u.amount_nanos), *_exact(u.amount_attos), sa.func.sum(u.entries))
+        sums = (*exact_sum(u.quantity), *exact_sum(u.amount_nanos), *exact_sum(u.amount_attos), sa.func.sum(u.entries))
         query = (
             sa.select(*keys, *sums)
             .where((u.tenant_id == tenant_id) & (u.bucket_ns >= start_ns) & (u.bucket_ns < end_ns))
@@ -231,8 +241,8 @@ class LedgerReader:
                 meter=meter,
                 rate_attos=int(rate),
                 currency=currency,
-                quantity=_joined(qh, ql),
-                attos=_joined(nh, nl) * ATTOS_PER_NANO + _joined(ah, al),
+                quantity=joined(qh, ql),
+                attos=joined(nh, nl) * ATTOS_PER_NANO + joined(ah, al),
                 entries=int(entries),
             )
             for price_id, model, product, meter, rate, currency, qh, ql, nh, nl, ah, al, entries in self._rows(query)
@@ -259,7 +269,7 @@ class LedgerReader:
         first = None if start_ns is None else whole_day(start_ns, "start")
         last = None if end_ns is None else whole_day(end_ns, "end")
         wanted = JournalFilter(tenant_id=tenant_id, event=event, first_day=first, end_day=last)
-        with self._database.read() as connection:
+        with self._reading() as connection:
             return journal_page(connection, wanted, limit, cursor)
 
 
