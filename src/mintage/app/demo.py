@@ -188,7 +188,10 @@ async def _close_period(app: App, customers: Sequence[DemoCustomer]) -> list[tup
         tenant = await asyncio.to_thread(app.accounts.tenants.get, customer.handle)
         await app.billing.closing.close(SYSTEM, tenant, early=True)
         rows = await asyncio.to_thread(app.billing.invoices.page, tenant_id=tenant.id, limit=_INVOICES_SHOWN)
-        found += [(customer.name, await asyncio.to_thread(app.billing.invoices.get, row.number)) for row in rows.items]
+        found += [
+            (customer.name, await asyncio.to_thread(app.billing.invoices.get, tenant.id, row.number))
+            for row in rows.items
+        ]
     return found
 
 

@@ -93,7 +93,7 @@ class Service:
             await self._pages.bridge.shutdown()
 
     async def until_signal(self) -> None:
-        """Serve until SIGINT or SIGTERM. A second one while we stop cuts what still runs; it is settled all the same."""
+        """Serve until SIGINT or SIGTERM. A second one cuts what still runs; it is settled all the same."""
         _spare_the_collector()
         loop = asyncio.get_running_loop()
         asked = asyncio.Event()
