@@ -85,7 +85,7 @@ def rate_request(
 ) -> tuple[RatedLine, ...]:
     """The lines of one request as it settles, each rounded half up at 1e-18. Raises MintageError("unpriceable")."""
     where = dimensions or {}
-    return _rate(plan, model, usage, at_ns, where, live_rates(plan, model, where))
+    return _rate(plan, model, usage, at_ns=at_ns, where=where, live=live_rates(plan, model, where))
 
 
 def rate_prices(plan: Plan, model: str, usage: Usage, at_ns: int, dimensions: Dimensions) -> tuple[RatedLine, ...]:
@@ -102,13 +102,13 @@ def rate_prices(plan: Plan, model: str, usage: Usage, at_ns: int, dimensions: Di
         raise MintageError(
             "invalid_request", f"The price of {model[:100]} depends on the single request.", "Give one row per request."
         )
-    lines = _rate(plan, model, usage, at_ns, dimensions, covered)
+    lines = _rate(plan, model, usage, at_ns=at_ns, where=dimensions, live=covered)
     own = meter_rates(price, Fraction(1), {})
     return tuple(line for line in lines if line.meter in own or line.meter not in METERS)
 
 
 def _rate(
-    plan: Plan, model: str, usage: Usage, at_ns: int, where: Dimensions, live: LiveRates
+    plan: Plan, model: str, usage: Usage, *, at_ns: int, where: Dimensions, live: LiveRates
 ) -> tuple[RatedLine, ...]:
     price = choose_price(plan, model, usage.prompt_tokens, at_ns, where)
     if price is None and not live:

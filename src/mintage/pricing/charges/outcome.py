@@ -13,13 +13,14 @@ from mintage.pricing.charges.base import ChargeFields, State, Step, per_unit_ste
 from mintage.pricing.metric import Event, Span
 
 _DAY_NS: Final = 86_400_000_000_000
+_NEVER: Final = -(2**80)
 
 
 class Outcome(ChargeFields, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="outcome"):
     """price_each x subjects with an outcome, less those reversed within the clawback window.
 
-    Events of `outcome_kind` name their subject (a conversation, a ticket) in a dimension; the first one of a subject
-    counts. An event of `reversal_kind` with the same subject, at most clawback_days later, takes it back: within
+    Events of `outcome_kind` name their subject (a conversation, a ticket) in a dimension; a subject is charged
+    once. An event of `reversal_kind` with the same subject, at most clawback_days later, takes it back: within
     the same period the outcome is not charged; in a later period it is credited there, so closed periods stand.
     """
 
@@ -33,29 +34,32 @@ class Outcome(ChargeFields, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def price(self, events: Sequence[Event], span: Span) -> tuple[Fraction, list[Step]]:
         """events: of the span, and of the clawback window before it."""
-        charged, reversed_ = self.settle(events)
-        new = sum(span.holds(at) for at in charged.values())
-        same = sum(span.holds(charged[subject]) for subject, at in reversed_.items() if span.holds(at))
-        earlier = sum(charged[subject] < span.start_ns for subject, at in reversed_.items() if span.holds(at))
+        new = earlier = 0
+        for charged_ns, reversed_ns in self.settle(events):
+            undone = reversed_ns is not None and span.holds(reversed_ns)
+            if span.holds(charged_ns):
+                new += not undone
+            elif undone:
+                earlier += 1
         price = Fraction(self.price_each)
         steps = []
-        if new - same:
-            steps.append(per_unit_step("outcomes", "成果", Fraction(new - same), price))
+        if new:
+            steps.append(per_unit_step("outcomes", "成果", Fraction(new), price))
         if earlier:
             steps.append(per_unit_step("outcomes reversed later", "事后撤销的成果", Fraction(-earlier), price))
-        return Fraction(new - same - earlier), steps
+        return Fraction(new - earlier), steps
 
-    def settle(self, events: Sequence[Event]) -> tuple[dict[str, int], dict[str, int]]:
-        """(subject -> when it was charged, subject -> when that was taken back)."""
-        charged: dict[str, int] = {}
-        reversed_: dict[str, int] = {}
+    def settle(self, events: Sequence[Event]) -> list[tuple[int, int | None]]:
+        """(when it was charged, when that was taken back) for each charge; one taken back may be earned again."""
         window = self.clawback_days * _DAY_NS
+        standing: dict[str, int] = {}
+        settled: list[tuple[int, int | None]] = []
         for event in sorted(events, key=lambda event: (event.at_ns, event.id)):
             subject = event.dimensions.get(self.subject, "")
             if not subject:
                 continue
             if event.kind == self.outcome_kind:
-                charged.setdefault(subject, event.at_ns)
-            elif event.kind == self.reversal_kind and event.at_ns <= charged.get(subject, -window) + window:
-                reversed_.setdefault(subject, event.at_ns)
-        return charged, reversed_
+                standing.setdefault(subject, event.at_ns)
+            elif event.kind == self.reversal_kind and event.at_ns <= standing.get(subject, _NEVER) + window:
+                settled.append((standing.pop(subject), event.at_ns))
+        return settled + [(charged_ns, None) for charged_ns in standing.values()]
