@@ -428,6 +428,12 @@ def test_schemas_nest_sixty_deep_but_not_a_hundred() -> None:
 
     assert openai.decode_chat(nested(60)).tools
     assert refusal(nested(100)).param == "tools[0].function.parameters"
+    schema = {"a": 1}
+    for _ in range(100):
+        schema = {"a": schema}  # type: ignore[dict-item]
+    output = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+    error = refusal(json.dumps({"model": "m", "messages": [HI], "response_format": output}).encode())
+    assert error.param == "response_format.json_schema.schema"
 
 
 def test_messages_stay_short_whatever_was_sent() -> None:

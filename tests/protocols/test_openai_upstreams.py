@@ -223,6 +223,17 @@ def test_usage_that_cannot_be_true_is_estimated(wire: object, input_tokens: int)
     assert streamed[-1] == UsageReported(usage=expected, estimated=True)
 
 
+def test_an_event_of_several_lines_survives_a_cut_between_cr_and_lf() -> None:
+    decoder = openai.StreamDecoder()
+    pieces = [b'data: {"choices":[{"index":0,\r', b'\ndata: "delta":{"content":"a"}}]}\r', b"\n\r", b"\n"]
+    assert [event for piece in pieces for event in decoder.feed(piece)][1:] == [TextDelta("a")]
+
+
+def test_an_end_that_is_said_twice_ends_once() -> None:
+    events = decode(sse(delta("length", content="a"), delta("stop")))
+    assert [event for event in events if isinstance(event, ChoiceFinished)] == [ChoiceFinished("length")]
+
+
 def test_a_cut_stream_raises() -> None:
     for data in (
         b"",
