@@ -19,7 +19,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from mintage.base import MintageError
+from mintage.base import MintageError, parse_decimal
 from mintage.pricing.metric import Event, Span
 from mintage.pricing.parse import Format, check_numbers, convert_data, parse_tree
 from mintage.pricing.period.calendar import period_of, span_of
@@ -86,7 +86,7 @@ def _refuse(index: int, name: str, problem: str) -> MintageError:
 
 
 def _event(row: dict[str, object], index: int, span: Span) -> Event:
-    values: dict[str, int | Decimal] = {}
+    values: dict[str, Decimal] = {}
     words: dict[str, str] = {}
     at_ns = span.start_ns
     for name, cell in row.items():
@@ -96,10 +96,8 @@ def _event(row: dict[str, object], index: int, span: Span) -> Event:
             raise _refuse(index, name, "is neither a number nor a word")
         elif isinstance(cell, str):
             words[name] = cell
-        elif not Decimal(cell).is_finite():
-            raise _refuse(index, name, "is not a finite number")
         else:
-            values[name] = cell
+            values[name] = parse_decimal(cell, places=_PLACES, param=f"usage[{index}].{name}")
     kind = words.pop("kind", "usage")
     return Event(at_ns=at_ns, values=values, dimensions=words, kind=kind, id=words.pop("id", f"{index:09d}"))
 
@@ -113,4 +111,6 @@ def _instant(cell: object, index: int) -> int:
 
 def load_usage(raw: bytes, form: Format = "toml") -> PeriodUsage:
     """The usage in raw, numbers exact. Raises MintageError("invalid_request") that names the field at fault."""
-    return check_numbers(convert_data(parse_tree(raw, form), PeriodUsage, "The usage"))
+    usage = convert_data(parse_tree(raw, form), PeriodUsage, "The usage")
+    check_numbers(msgspec.structs.replace(usage, usage=()))  # a row may take back: its numbers may be negative
+    return usage
