@@ -25,6 +25,7 @@ from mintage.pricing.parse import Format, check_numbers, convert_data, parse_tre
 from mintage.pricing.period.calendar import period_of, span_of
 from mintage.pricing.words import Moment, Period, Slug
 
+_PLACES: Final = 18
 _HINT: Final = 'A row looks like { model = "m", input_tokens = 1000, output_tokens = 200, requests = 1 }.'
 
 
