@@ -140,7 +140,7 @@ class Bench:
             "keepalive_requests 1000000000; keepalive_timeout 600s;\n"
             f"upstream up {{ server 127.0.0.1:{self.upstream_port}; keepalive 256; keepalive_requests 1000000000; }}\n"
             f"server {{ {listen} {keys} location / {{ proxy_pass http://up; proxy_http_version 1.1;"
-            ' proxy_set_header Connection ""; proxy_buffering off; } } }\n'
+            ' proxy_set_header Connection ""; } } }\n'
         )
         return conf
 

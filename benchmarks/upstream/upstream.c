@@ -35,7 +35,8 @@ static Connection *streams[CONNECTIONS];
 static int stream_count, timer_fd, epoll_fd;
 static long gap_us;
 static const char *stream_head =
-    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: req_bench\r\ntransfer-encoding: chunked\r\n\r\n";
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: req_bench\r\n"
+    "x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n\r\n";
 
 static long now_us(void) {
   struct timespec t;
