@@ -127,7 +127,7 @@ class Conversation:
             async with aclosing(stream):
                 async for event in stream:
                     if type(event) is UsageReported:
-                        reported = event
+                        reported = self._with_prompt(event) if event.estimated else event
                         continue
                     self._count(event)
                     if self.drained():
@@ -352,14 +352,20 @@ class Conversation:
             reported = self.tally()
         else:
             reported = UsageReported(usage=Usage(output_tokens=self._deltas), estimated=True)
-        if not self._deltas and not self.route.engine.local and not reported.usage.prompt_tokens:
+        said = reported.usage
+        if not (self._deltas or self.route.engine.local or said.prompt_tokens or said.completion_tokens):
             return None
-        if not reported.usage.prompt_tokens:  # the provider never said: count it ourselves
-            prompt = self.input_tokens if self.input_tokens is not None else self.prompt_bytes // _BYTES_PER_TOKEN
-            reported = msgspec.structs.replace(reported, usage=reported.usage + Usage(input_tokens=max(1, prompt)))
+        reported = self._with_prompt(reported)
         if self.route.engine.local and not reported.engine_ms:
             reported = msgspec.structs.replace(reported, engine_ms=self.latency_ms())
         return reported
+
+    def _with_prompt(self, reported: UsageReported) -> UsageReported:
+        """Where the provider never said how much it read, count it ourselves."""
+        if reported.usage.prompt_tokens:
+            return reported
+        prompt = self.input_tokens if self.input_tokens is not None else self.prompt_bytes // _BYTES_PER_TOKEN
+        return msgspec.structs.replace(reported, usage=reported.usage + Usage(input_tokens=max(1, prompt)))
 
 
 def _pass_on(settled: asyncio.Future[Receipt], waiter: asyncio.Future[Receipt]) -> None:

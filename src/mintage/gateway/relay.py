@@ -100,7 +100,7 @@ class StreamRelay(_Relay):
         if scanner.error is not None:
             self.on_error(scanner.error)
             self.stop()
-        elif scanner.finished or scanner.usage is not None:
+        elif scanner.ending:
             self.tail.append(forward)
         elif forward:
             self._forward(forward)
