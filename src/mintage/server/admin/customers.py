@@ -29,7 +29,7 @@ def list_customers(
 def add_customer(desk: DeskPart, actor: Actor, body: RawBody) -> Tenant:
     """Add a customer with a first project named `default`."""
     new = decode(body, NewTenant)
-    return desk.accounts.tenants.add(actor, new, currency=desk.accounts.entities.get().currency)
+    return desk.accounts.tenants.add(actor, new, currency=desk.entity().currency)
 
 
 @get("/customers/{customer:str}", permission="customers.read", sync_to_thread=True)

