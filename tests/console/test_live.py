@@ -109,3 +109,12 @@ async def test_a_refused_request_leaves_no_row(world: World, owner: httpx.AsyncC
         await world.services.gateway.admit(caller, request)
     assert caught.value.code == "insufficient_funds"
     assert "No request yet" in (await owner.get("/console")).text
+
+
+async def test_an_open_page_does_not_hold_up_the_servers_end(world: World, owner: httpx.AsyncClient) -> None:
+    async with owner.stream("GET", "/console/live") as answer:
+        stream = events(answer)
+        await anext(stream)
+        world.services.gateway.closing = True
+        async with asyncio.timeout(5):
+            assert [name async for name, _ in stream] == []

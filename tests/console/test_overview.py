@@ -104,6 +104,23 @@ async def test_the_follower_forgets_what_is_old_and_skips_what_is_far(tmp_path: 
         assert [record.id for record in newest] == sorted((record.id for record in newest), reverse=True)
 
 
+async def test_minutes_of_very_many_customers_are_kept_for_a_shorter_time(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with open_world(tmp_path, clock) as world:
+        callers = [await world.customer(name) for name in ("Ada", "Bo")]
+        follower = Follower(world.services.log, clock, tenant_minutes_kept=6)
+        for _ in range(5):
+            for caller in callers:
+                await world.chat(caller)
+            clock.advance(60)
+        figures = await Overview(world.services, follower).figures("hour")
+        assert sum(sums.requests for sums in figures.by_tenant.values()) == 6
+        assert figures.chart_from_ns == min(follower.minutes) * 60 * 10**9
+        today = await Overview(world.services, follower).figures("today")
+        assert sum(sums.requests for sums in today.by_tenant.values()) == 10
+        assert today.chart_from_ns is None  # the hours are whole
+
+
 def test_only_known_periods_are_answered() -> None:
     assert check_period(None) == "today"
     assert [check_period(period) for period in PERIODS] == list(PERIODS)

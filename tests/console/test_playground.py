@@ -185,3 +185,35 @@ async def test_every_customer_with_a_key_can_be_chosen(world: World, asker: http
         assert f'<option value="{caller.tenant_id}">' in page
     assert f"<option>{MODEL}</option>" in page
     assert json.loads(page.partition('id="series">')[2].partition("</script>")[0])["currency"] == "USD"
+
+
+async def test_a_long_answer_reaches_a_slow_reader_whole(world: World, asker: httpx.AsyncClient) -> None:
+    world.engine.words = [f" w{number}" for number in range(900)]
+    body = question(await world.customer("Ada"), max_tokens=1000)
+    got: list[tuple[str, Any]] = []
+    async with asyncio.timeout(30), asker.stream("POST", "/console/playground", json=body) as answer:
+        async for event in events(answer):
+            got.append(event)
+            if len(got) % 100 == 0:
+                await asyncio.sleep(0.02)  # the reader's own pace: the server must wait, not drop
+    assert "".join(data for name, data in got if name == "text") == "".join(world.engine.words)
+    assert got[-1][0] == "receipt"
+
+
+async def test_a_plan_that_drains_bills_the_whole_answer_after_the_reader_left(
+    world: World, asker: httpx.AsyncClient
+) -> None:
+    caller = await world.customer("Ada", disconnect="drain")
+    world.engine.words, world.engine.gate_at = [" w"] * 900, 3
+    async with asyncio.timeout(30):
+        async with asker.stream("POST", "/console/playground", json=question(caller, max_tokens=1000)) as answer:
+            stream = events(answer)
+            for _ in range(4):
+                await anext(stream)
+        (conversation,) = world.services.gateway.open.values()
+        while not conversation.left:  # noqa: ASYNC110 - nobody is told when a reader leaves
+            await asyncio.sleep(0.01)
+        world.engine.gate.set()
+        await asyncio.wait([conversation.ended])
+    (settled,) = [e.body for e in world.services.log.entries(0, 99) if e.kind == "settle"]
+    assert settled.usage.output_tokens > 3 and world.services.log.open_holds() == []

@@ -37,17 +37,17 @@ from mintage.pricing import compile_plan, freeze_plan, load_plan
 from mintage.server import AsgiBridge, HttpServer
 
 MODEL = "smollm2-135m"
-PLAN = b"""
+PLAN = """
 id = "standard"
 currency = "USD"
 funding = "prepaid"
-name = { en = "Standard" }
+name = {{ en = "Standard" }}
 [[prices]]
 model = "*"
-input_tokens = { per_unit = "0.00000008" }
-output_tokens = { per_unit = "0.00000024" }
+input_tokens = {{ per_unit = "0.00000008" }}
+output_tokens = {{ per_unit = "0.00000024" }}
 [policies]
-disconnect = "cut"
+disconnect = "{disconnect}"
 [policies.output]
 max_tokens = 1000
 """
@@ -112,7 +112,9 @@ class World:
     engine: ScriptedEngine
     url: str = ""
 
-    async def customer(self, name: str, *, funds: int = 25 * 10**9, funding: str = "prepaid", limit: int = 0) -> Caller:
+    async def customer(
+        self, name: str, *, funds: int = 25 * 10**9, funding: str = "prepaid", limit: int = 0, disconnect: str = "cut"
+    ) -> Caller:
         """A customer with a wallet and a caller of the gateway."""
         services = self.services
         tenant = services.accounts.tenants.add("system", NewTenant(name=name), currency="USD")
@@ -121,7 +123,7 @@ class World:
         if funds:
             kind = "promo" if funding == "promo" else "cash"
             await services.log.top_up(wallet, funds, source="test", source_id=tenant.id, kind=kind)  # type: ignore[arg-type]
-        plan = load_plan(PLAN)
+        plan = load_plan(PLAN.format(disconnect=disconnect).encode())
         caller = Caller(
             key_id=f"key_{tenant.id}", tenant_id=tenant.id, project_id=f"prj_{tenant.id}", wallet_id=wallet,
             currency="USD", card=compile_plan(freeze_plan(plan, applied_ns=0)), policies=plan.policies,

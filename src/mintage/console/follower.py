@@ -1,7 +1,8 @@
 """The log's newest stretch, in memory: the last requests, the last hour by minute, the last day by hour.
 
 It reads the log when somebody looks and costs the request path nothing. It never holds more than its limits: when it
-is too far behind, or has just begun, it starts near the log's end, and `since_ns` says from when its sums are whole.
+is too far behind, or has just begun, it starts near the log's end. `since_ns` says from when its hours are whole, and
+`minutes_since_ns` its minutes: with very many customers fewer minutes are kept.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ MINUTE_NS: Final = 60 * 10**9
 HOUR_NS: Final = 60 * MINUTE_NS
 MINUTES_KEPT: Final = 60
 HOURS_KEPT: Final = 24
+#: Sums of one customer in one minute, all together: beyond it the oldest minutes are forgotten early.
+TENANT_MINUTES_KEPT: Final = 40_000
 REQUESTS_KEPT: Final = 500
 BACKLOG_LIMIT: Final = 20_000
 _CHUNK: Final = 1_000
@@ -50,6 +53,8 @@ class RequestRecord(msgspec.Struct):
 
 #: (tenant_id, currency) -> sums
 TenantSums = dict[tuple[str, str], Sums]
+#: currency -> sums
+CurrencySums = dict[str, Sums]
 
 
 def movements(body: Settled) -> Iterator[tuple[str, int, int, int]]:
@@ -63,8 +68,9 @@ def movements(body: Settled) -> Iterator[tuple[str, int, int, int]]:
 class Follower:
     """One per process. catch_up() is the only writer; it runs on the event loop and reads the log in a thread."""
 
-    def __init__(self, log: CommitLog, clock: Clock) -> None:
+    def __init__(self, log: CommitLog, clock: Clock, *, tenant_minutes_kept: int = TENANT_MINUTES_KEPT) -> None:
         self._log = log
+        self._tenant_minutes_kept = tenant_minutes_kept
         self._clock = clock
         self._lock = asyncio.Lock()
         self._begin(0)
@@ -74,7 +80,9 @@ class Follower:
         self.since_ns: int | None = 0 if seq == 0 else None
         self.requests: dict[str, RequestRecord] = {}
         self.minutes: dict[int, TenantSums] = {}
-        self.hours: dict[int, TenantSums] = {}
+        self.hours: dict[int, CurrencySums] = {}
+        self.minutes_since_ns = self.since_ns
+        self._tenant_minutes = 0
 
     async def catch_up(self) -> int:
         """Read what was committed since the last time. Returns the seq of the newest entry known."""
@@ -94,7 +102,7 @@ class Follower:
         for entry in entries:
             body = entry.body
             if self.since_ns is None:
-                self.since_ns = body.at_ns
+                self.since_ns = self.minutes_since_ns = body.at_ns
             if isinstance(body, Held):
                 record = RequestRecord(body.hold_id, body.created_ns, body.tenant_id, body.model, held=body)
                 self.requests[body.hold_id] = record
@@ -110,20 +118,25 @@ class Follower:
             record = RequestRecord(body.hold_id, body.occurred_ns, body.tenant_id, body.model)
             self.requests[body.hold_id] = record
         record.end = body
-        for buckets, width_ns in ((self.minutes, MINUTE_NS), (self.hours, HOUR_NS)):
-            sums = buckets.setdefault(body.occurred_ns // width_ns, {})
-            for currency, revenue, cost, requests in movements(body):
-                sums.setdefault((body.tenant_id, currency), Sums()).add(revenue, cost, requests)
+        minute = self.minutes.setdefault(body.occurred_ns // MINUTE_NS, {})
+        hour = self.hours.setdefault(body.occurred_ns // HOUR_NS, {})
+        self._tenant_minutes -= len(minute)
+        for currency, *moved in movements(body):
+            minute.setdefault((body.tenant_id, currency), Sums()).add(*moved)
+            hour.setdefault(currency, Sums()).add(*moved)
+        self._tenant_minutes += len(minute)
 
     def _forget(self) -> None:
         now_ns = self._clock.now_ns()
-        for buckets, width_ns, kept in (
-            (self.minutes, MINUTE_NS, MINUTES_KEPT),
-            (self.hours, HOUR_NS, HOURS_KEPT),
-        ):
-            oldest = now_ns // width_ns - kept
-            for bucket in [bucket for bucket in buckets if bucket <= oldest]:
-                del buckets[bucket]
+        for hour in [hour for hour in self.hours if hour <= now_ns // HOUR_NS - HOURS_KEPT]:
+            del self.hours[hour]
+        for minute in sorted(self.minutes):
+            old = minute <= now_ns // MINUTE_NS - MINUTES_KEPT
+            if not old and self._tenant_minutes <= self._tenant_minutes_kept:
+                break
+            self._tenant_minutes -= len(self.minutes.pop(minute))
+            if not old:
+                self.minutes_since_ns = (minute + 1) * MINUTE_NS
         surplus = len(self.requests) - REQUESTS_KEPT
         for request_id in list(self.requests)[: max(0, surplus)]:
             del self.requests[request_id]

@@ -26,6 +26,7 @@ WATCHERS_LIMIT: Final = 64
 ROW_LIMIT: Final = 50
 _PAUSE_S: Final = 0.4  # between two pushes to one page
 _IDLE_S: Final = 10.0  # without news: the clock moves on, and a proxy sees that the stream lives
+_LOOK_UP_S: Final = 1.0  # how soon an idle stream notices that the server is closing
 _BALANCE_EVERY_NS: Final = 60 * 10**9
 _NAMES_LIMIT: Final = 10_000
 
@@ -51,6 +52,7 @@ class LiveDesk:
         self._watchers: set[asyncio.Event] = set()
         self._names: dict[str, str] = {}
         self._names_version = -1
+        self._balance_lock = asyncio.Lock()
         self._checked_ns: int | None = None
         self._differences: dict[str, int] = {}
         self._pieces: dict[tuple[str, Period], tuple[Figures, dict[str, Any]]] = {}
@@ -62,18 +64,18 @@ class LiveDesk:
 
     async def data(self, period: Period, t: Translator) -> PageData:
         """Everything for one page, of one moment. Raises MintageError if the books cannot be read."""
-        figures = await self._overview.figures(period)
+        return await self._data(await self._overview.figures(period), t)
+
+    async def _data(self, figures: Figures, t: Translator) -> PageData:
         services = self._services
         wallets, holds = services.log.wallets(), len(services.log.open_holds())
         records = self._follower.newest(ROW_LIMIT)
-        tenants = {wallet.tenant_id for wallet in wallets} | {record.tenant_id for record in records}
-        names = await self.names_of(tenants)
-        differences = await self._balance()
+        names = await self.names_of({wallet.tenant_id for wallet in wallets} | {record.tenant_id for record in records})
         currency = services.settings.currency
         customers, totals = view.customers(figures, wallets, names)
         return PageData(
             figures=figures,
-            statement=view.statement(figures, wallets, holds, currency, differences),
+            statement=view.statement(figures, wallets, holds, currency, await self._balance()),
             series=view.series(figures, currency, t),
             rows=[view.row(record, names) for record in records],
             customers=customers,
@@ -91,15 +93,15 @@ class LiveDesk:
         return self._names
 
     async def _balance(self) -> dict[str, int]:
-        """Debits less credits of the whole ledger, per currency, looked up once a minute at most."""
-        now_ns = self._services.clock.now_ns()
-        if self._checked_ns is None or not 0 <= now_ns - self._checked_ns < _BALANCE_EVERY_NS:
-            self._checked_ns = now_ns
-            accounts = await asyncio.to_thread(self._services.reader.trial_balance)
-            sums: dict[str, int] = {}
-            for account in accounts:
-                sums[account.currency] = sums.get(account.currency, 0) + account.balance_nanos
-            self._differences = {currency: nanos for currency, nanos in sums.items() if nanos}
+        """Debits less credits of the whole ledger where they differ, per currency; looked up once a minute at most."""
+        async with self._balance_lock:
+            now_ns = self._services.clock.now_ns()
+            if self._checked_ns is None or not 0 <= now_ns - self._checked_ns < _BALANCE_EVERY_NS:
+                sums: dict[str, int] = {}
+                for account in await asyncio.to_thread(self._services.reader.trial_balance):
+                    sums[account.currency] = sums.get(account.currency, 0) + account.balance_nanos
+                self._differences = {currency: nanos for currency, nanos in sums.items() if nanos}
+                self._checked_ns = now_ns
         return self._differences
 
     async def settled(self, request_id: str) -> Settled | None:
@@ -134,19 +136,30 @@ class LiveDesk:
                 sent = pieces
                 yield b"event: update\ndata: " + msgspec.json.encode(changed) + b"\n\n" if changed else b": \n\n"
                 await asyncio.sleep(_PAUSE_S)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), _IDLE_S)
+                if not await self._wait(news):
+                    return
             yield b"event: expired\ndata: {}\n\n"
         except MintageError:
             return
         finally:
             self._watchers.discard(news)
 
+    async def _wait(self, news: asyncio.Event) -> bool:
+        """Until the log moves or the idle time is over. False when the server closes: an open page must not hold it."""
+        for _ in range(int(_IDLE_S / _LOOK_UP_S)):
+            if self._services.gateway.closing:
+                return False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), _LOOK_UP_S)
+                break
+        return not self._services.gateway.closing
+
     async def _render(self, period: Period, t: Translator) -> dict[str, Any]:
-        data = await self.data(period, t)
+        figures = await self._overview.figures(period)
         known = self._pieces.get((t.language, period))
-        if known is not None and known[0] is data.figures:
+        if known is not None and known[0] is figures:
             return known[1]
+        data = await self._data(figures, t)
         values = {"t": t, "statement": data.statement, "customers": data.customers, "totals": data.totals}
         pieces = {
             "statement": fragment("_statement.html", values),
@@ -156,7 +169,7 @@ class LiveDesk:
                 {"id": row.id, "html": fragment("_row.html", {"t": t, "row": row})} for row in reversed(data.rows)
             ],
         }
-        self._pieces[t.language, period] = (data.figures, pieces)
+        self._pieces[t.language, period] = (figures, pieces)
         return pieces
 
 

@@ -7,6 +7,7 @@ the ledger will say once it has caught up. The last hour is finer than the ledge
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from datetime import date, timedelta
 from typing import Final, Literal, get_args
 
@@ -64,10 +65,10 @@ class Overview:
         self._services = services
         self._follower = follower
         self._known: dict[Period, Figures] = {}
-        self._lock = asyncio.Lock()
+        self._locks = {period: asyncio.Lock() for period in PERIODS}
 
     async def figures(self, period: Period) -> Figures:
-        async with self._lock:
+        async with self._locks[period]:
             seq = await self._follower.catch_up()
             now_ns = self._services.clock.now_ns()
             known = self._known.get(period)
@@ -78,6 +79,7 @@ class Overview:
             else:
                 fresh = await asyncio.to_thread(self._from_ledger, period, now_ns)
                 if period == "today":
+                    await self._follower.catch_up()  # the ledger may have been read further than the follower was
                     fresh = self._with_hours(fresh)
             self._known[period] = fresh
             return fresh
@@ -90,7 +92,7 @@ class Overview:
                 by_bucket[minute] = _by_currency(tenants)
                 for key, sums in tenants.items():
                     by_tenant.setdefault(key, Sums()).add(sums.revenue_nanos, sums.cost_nanos, sums.requests)
-        begun_ns = self._follower.since_ns
+        begun_ns = self._follower.minutes_since_ns
         return Figures(
             period="hour", step="minute", seq=self._follower.seq, at_ns=now_ns, by_tenant=by_tenant,
             by_bucket=by_bucket, chart_from_ns=begun_ns if begun_ns and begun_ns > now_ns - 60 * MINUTE_NS else None,
@@ -100,7 +102,11 @@ class Overview:
         """Today by the hour, which is finer than the ledger: as far back as the follower remembers."""
         midnight_ns = figures.at_ns - figures.at_ns % DAY_NS
         hours = self._follower.hours
-        by_bucket = {hour: _by_currency(sums) for hour, sums in hours.items() if hour * HOUR_NS >= midnight_ns}
+        by_bucket = {
+            hour: {currency: copy(one) for currency, one in sums.items()}
+            for hour, sums in hours.items()
+            if hour * HOUR_NS >= midnight_ns
+        }
         begun_ns = self._follower.since_ns
         return msgspec.structs.replace(
             figures, by_bucket=by_bucket, chart_from_ns=begun_ns if begun_ns and begun_ns > midnight_ns else None

@@ -30,6 +30,8 @@ BODY_LIMIT_BYTES: Final = 1024 * 1024
 _QUEUE_LIMIT: Final = 256
 #: A wait this long without a word: a comment keeps proxies from closing the stream.
 _SILENCE_S: Final = 15.0
+#: How long a receipt may take after the last word: one commit of the log.
+_SETTLE_S: Final = 30.0
 
 
 class Turn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,7 +178,8 @@ class _Reading:
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._queue: asyncio.Queue[str | MintageError | None] = asyncio.Queue(_QUEUE_LIMIT)
+        self._queue: asyncio.Queue[str | MintageError | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(_QUEUE_LIMIT)  # the end needs none: it must never wait for a reader
         self._left = False
         self._ended = False
         self.failed = False
@@ -191,22 +194,26 @@ class _Reading:
         except MintageError as error:
             self.failed = True
             await self._put(error)
+        except Exception:
+            _LOG.exception("an answer failed at %s", conversation.id)
+            self.failed = True
+            await self._put(MintageError("internal", "The answer failed."))
         except asyncio.CancelledError:
             if not conversation.was_cut:
                 raise
         finally:
             self._ended = True
-            await self._put(None)
+            self._queue.put_nowait(None)
 
-    async def _put(self, item: str | MintageError | None) -> None:
+    async def _put(self, item: str | MintageError) -> None:
         if not self._left:
-            await self._queue.put(item)
+            await self._room.acquire()
+            self._queue.put_nowait(item)
 
     def leave(self) -> None:
         """The page is gone or has read all: what the plan says about disconnects applies to what still runs."""
         self._left = True
-        while not self._queue.empty():
-            self._queue.get_nowait()
+        self._room.release()  # it may be waiting for room
         if not self._ended:
             self._conversation.reader_left()
 
@@ -218,6 +225,7 @@ class _Reading:
                 yield None
                 continue
             if item is None:
-                await self._conversation.ended
+                await asyncio.wait([self._conversation.ended], timeout=_SETTLE_S)
                 return
+            self._room.release()
             yield item

@@ -206,8 +206,16 @@ def series(figures: Figures, currency: str, t: Translator) -> Series:
         summary=t("chart.summary", step=step, peak=peak, when=_moment(times[best][1], figures.step))
         if peak and best is not None
         else t("chart.summary_empty"),
-        since="" if figures.chart_from_ns is None else text.clock_time(figures.chart_from_ns),
+        since=_since(figures, t),
     )
+
+
+def _since(figures: Figures, t: Translator) -> str:
+    """Told when less than the whole period is at hand. The last hour has no other source than the chart's own."""
+    if figures.chart_from_ns is None:
+        return ""
+    key = "chart.begins" if figures.period == "hour" else "chart.since"
+    return t(key, time=text.clock_time(figures.chart_from_ns))
 
 
 def _times(figures: Figures) -> list[tuple[int, int]]:

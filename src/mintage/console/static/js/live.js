@@ -48,14 +48,19 @@
     if (pieces.series) mintage.updateChart(pieces.series);
   }
 
-  async function broken() {
+  // A page that is being left loses its stream too: it is gone before this asks.
+  function broken() {
     source.close();
+    clearTimeout(waiting);
+    waiting = setTimeout(retry, 400);
+  }
+
+  async function retry() {
     show("offline");
     try {
       const answer = await fetch("/console/session", { headers: { Accept: "application/json" } });
       if (answer.status === 401) return mintage.toTheDoor();
     } catch { /* the server is away: try again below */ }
-    clearTimeout(waiting);
     waiting = setTimeout(open, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
   }
 

@@ -42,7 +42,8 @@
   const seen = new Map();
   const spy = new IntersectionObserver((entries) => {
     for (const entry of entries) seen.set(entry.target.id, entry.isIntersecting);
-    const current = [...links.keys()].find((id) => seen.get(id));
+    const beside = matchMedia("(min-width: 64rem)").matches; // the till is always in sight then
+    const current = [...links.keys()].find((id) => seen.get(id) && !(beside && id === "playground"));
     for (const [id, link] of links) {
       if (id === current) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
@@ -50,6 +51,6 @@
   }, { rootMargin: "-15% 0px -55% 0px" });
   for (const id of links.keys()) {
     const section = document.getElementById(id);
-    if (section && section.tagName === "SECTION") spy.observe(section);
+    if (section) spy.observe(section);
   }
 })();
