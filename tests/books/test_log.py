@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 
+import apsw
 import pytest
 
 from mintage.base import ManualClock, MintageError, Usage
@@ -177,8 +178,8 @@ async def test_a_replayed_settlement_waits_until_the_first_is_durable(path, cloc
     await prepaid(log, 1000)
     await log.hold(hold("req_1", 10))
     gate = threading.Event()
-    write = log._store.write
-    log._store.write = lambda *frame: gate.wait(30) and write(*frame)
+    write = log._pipeline._store.write
+    log._pipeline._store.write = lambda *frame: gate.wait(30) and write(*frame)
     first = log.settle(settlement("req_1"))
     second = log.settle(settlement("req_1"))
     await asyncio.wait([first, second], timeout=0.05)
@@ -377,6 +378,32 @@ async def test_the_state_of_another_log_is_not_believed(log, path, clock, tmp_pa
     log = CommitLog.open(path, clock=clock)
     assert log.wallet(WALLET).balance_nanos == 1000
     await log.close()
+
+
+@pytest.mark.parametrize("damage", [b"not a database" * 400, b"", "version"])
+async def test_a_damaged_state_is_made_again(log, path, clock, damage):
+    await prepaid(log, 1000)
+    await log.hold(hold("req_1", 10))
+    await log.close()
+    if damage == "version":
+        connection = apsw.Connection(str(state_path(path)))
+        connection.pragma("user_version", 99)
+        connection.close()
+    else:
+        state_path(path).write_bytes(damage)
+    log = CommitLog.open(path, clock=clock)
+    assert (log.wallet(WALLET).balance_nanos, log.wallet(WALLET).held_nanos) == (1000, 10)
+    assert (await log.settle(settlement("req_1"))).balance_nanos == 993
+    await log.close()
+
+
+async def test_a_damaged_log_is_not_opened(log, path, clock):
+    await prepaid(log, 1000)
+    await log.close()
+    state_path(path).unlink()
+    path.with_name("log.db-wal").unlink(missing_ok=True)
+    path.write_bytes(b"not a database" * 400)
+    assert code_of(lambda: CommitLog.open(path, clock=clock)) == "unavailable"
 
 
 async def test_subscribers_hear_of_every_entry_in_order_after_it_is_durable(log, path):

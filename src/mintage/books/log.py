@@ -10,12 +10,11 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
 
+import apsw
 import msgspec
 
 from mintage.base import Clock, Hold, MintageError, Receipt, Settlement
-from mintage.books import failpoints
 from mintage.books.entries import (
     Body,
     Entry,
@@ -27,21 +26,15 @@ from mintage.books.entries import (
     ToppedUp,
     TopUpKind,
     UsageEvent,
-    number,
 )
 from mintage.books.log_archive import archive_frames
-from mintage.books.log_events import WAITING_LIMIT, EventsReceipt, Intake, check_events
-from mintage.books.log_keeper import Keeper
-from mintage.books.log_load import Loader
+from mintage.books.log_events import EventsReceipt, check_events
+from mintage.books.log_load import load
+from mintage.books.log_pipeline import Pipeline
 from mintage.books.log_reader import FrameReader
-from mintage.books.log_state import StateReader, StateStore, idempotency_source, top_up_key, top_up_payload
+from mintage.books.log_state import StateReader, idempotency_source, top_up_key, top_up_payload
 from mintage.books.log_store import Store
-from mintage.books.log_writer import Item, Writer, unavailable
 from mintage.books.wallets import Wallet
-
-SNAPSHOT_ENTRIES: Final = 16_384
-QUEUE_LIMIT: Final = 65_536  # entries waiting for the disk; beyond it new holds are refused
-CLOSE_TIMEOUT_S: Final = 30.0
 
 
 class CommitLog:
@@ -56,47 +49,34 @@ class CommitLog:
         self._path = path
         self._vfs = vfs
         self._clock = clock
-        self._store = Store(path, vfs)
-        state = StateStore(path, vfs)
+        store = Store(path, vfs)
         self._reader = FrameReader(path, vfs)
         self._reader_lock = threading.Lock()
+        state, loaded = load(path, self._reader, vfs)
         self._state = StateReader(path, vfs)
-        loaded = Loader(state, self._reader)
         self._book = loaded.book
         self._recent = loaded.recent
         self._leases: dict[str, int] = {}  # hold id -> end of its lease on the monotonic clock
         self._take_over_leases()
-        self._subscribers: list[Callable[[Sequence[Entry]], None]] = []
-        self._error: BaseException | None = None
-        self._closed = False
-        self._events_waiting = 0
-        self._unsnapped = 0
-        self._snapping = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._intake = Intake(path, dict(loaded.event_keys), self._submit, self._on_failure, vfs)
-        self._writer = Writer(
-            self._store,
-            loaded.index,
-            loaded.event_keys,
-            batch_limit=batch_limit,
-            on_commit=self._on_commit,
-            on_failure=self._on_failure,
-            on_snapshot=self._on_snapshot,
-            on_event_keys=self._intake.indexed,
-        )
-        self._queue = self._writer.queue
-        self._keeper = Keeper(path, state, lambda error: self._on_failure([], error), vfs)
-        self._writer.start(self._keeper)
+        self._pipeline = Pipeline(path, store, state, loaded, batch_limit=batch_limit, vfs=vfs)
+        self._put = self._pipeline.put
+        self._check = self._pipeline.check
 
     @classmethod
     def open(cls, path: Path, *, clock: Clock, batch_limit: int = 4096, vfs: str | None = None) -> CommitLog:
         """Open or create the log, rebuild its state, start its threads.
 
-        Raises MintageError("internal") when the file's entries contradict each other. The caller makes sure that it is
-        the only writer (home.lock). vfs names an SQLite VFS, for fault tests.
+        Raises MintageError: internal when the file's entries contradict each other, unavailable when SQLite cannot
+        read or write it, unsupported for a newer format. The caller makes sure that it is the only writer (home.lock).
+        vfs names an SQLite VFS, for fault tests.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        return cls(path, clock, batch_limit, vfs)
+        try:
+            return cls(path, clock, batch_limit, vfs)
+        except apsw.Error as error:
+            raise MintageError(
+                "unavailable", f"The commit log at {path} cannot be opened: {error}.", "Check the disk, or restore it."
+            ) from error
 
     def _take_over_leases(self) -> None:
         """Leases end on the monotonic clock: a jump of the wall clock ends none early and keeps none for ever."""
@@ -104,81 +84,6 @@ class CommitLog:
         for held in self._book.holds.values():
             length = max(0, held.lease_until_ns - held.created_ns)
             self._leases[held.hold_id] = now + min(length, max(0, held.lease_until_ns - now_ns))
-
-    # -- handing over to the writer ----------------------------------------------------------------------------------
-
-    def _bind(self) -> asyncio.AbstractEventLoop:
-        self._loop = asyncio.get_running_loop()
-        return self._loop
-
-    def _check(self) -> None:
-        if self._error is not None:
-            raise unavailable(self._error)
-        if self._closed:
-            raise MintageError("shutting_down", "The commit log is closed.", "Retry on a running server.")
-
-    def _enqueue(self, body: Any, result: Any) -> asyncio.Future[Any]:
-        future = (self._loop or self._bind()).create_future()
-        self._queue.append((body, future, result))
-        if self._writer.idle:
-            self._writer.wake()
-        if failpoints.armed is not None:
-            failpoints.hit("log.enqueue")
-        return future
-
-    def _submit(self, item: Item) -> None:
-        """Queue an item from another thread."""
-        self._queue.append(item)
-        if self._writer.idle:
-            self._writer.wake()
-        if self._error is not None:
-            self._on_failure([], self._error)
-
-    def _snapshot(self) -> asyncio.Future[None]:
-        self._snapping = True
-        self._unsnapped = 0
-        return self._enqueue(self._book.snapshot(), None)
-
-    def _on_snapshot(self) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._snapped)
-
-    def _snapped(self) -> None:
-        self._recent.rotate()
-        self._snapping = False
-
-    def _on_commit(self, batch: list[Item], bodies: list[Body], first_seq: int) -> None:
-        if failpoints.armed is not None:
-            failpoints.hit("log.ack")
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._committed, batch, bodies, first_seq)
-
-    def _committed(self, batch: list[Item], bodies: list[Body], first_seq: int) -> None:
-        for _, future, result in batch:
-            if not future.done():
-                future.set_result(result)
-        if self._subscribers and bodies:
-            entries = list(number(bodies, first_seq))
-            for callback in self._subscribers:
-                callback(entries)
-        self._unsnapped += len(bodies)
-        if self._unsnapped >= SNAPSHOT_ENTRIES and not self._snapping and not self._closed:
-            self._snapshot()
-
-    def _on_failure(self, batch: list[Item], error: BaseException) -> None:
-        self._error = error
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._fail_all, batch)
-
-    def _fail_all(self, batch: list[Item]) -> None:
-        lost = list(batch)
-        if not self._writer.running:
-            while self._queue:
-                lost.append(self._queue.popleft())
-        for _, future, _ in lost:
-            if not future.done():
-                future.set_exception(unavailable(self._error))
-                future.exception()  # a caller that no longer waits is no fault of the log
 
     # -- wallets -----------------------------------------------------------------------------------------------------
 
@@ -195,7 +100,7 @@ class CommitLog:
             funding=funding,
             credit_limit_nanos=credit_limit_nanos,
         )
-        return self._enqueue(body, self._book.account(wallet_id).view())
+        return self._put(body, self._book.account(wallet_id).view())
 
     def top_up(
         self, wallet_id: str, amount_nanos: int, *, source: str, source_id: str, kind: TopUpKind, memo: str = ""
@@ -219,7 +124,7 @@ class CommitLog:
                 "Use a new source_id for a new payment.",
                 param="source_id",
             )
-        return self._enqueue(body, self._book.account(wallet_id).view())
+        return self._put(body, self._book.account(wallet_id).view())
 
     # -- holds -------------------------------------------------------------------------------------------------------
 
@@ -230,14 +135,13 @@ class CommitLog:
         needed_nanos, credit_limit_nanos, currency), not_found, conflict, invalid_request, books_unavailable.
         """
         self._check()
-        if len(self._queue) >= QUEUE_LIMIT:
-            raise unavailable()
+        self._pipeline.check_backlog()
         if hold.id in self._recent:
             raise MintageError("conflict", f"The hold {hold.id} has ended.", "Give every request its own id.")
         clock = self._clock
         held = self._book.hold(clock.now_ns(), hold)
         self._leases[hold.id] = clock.monotonic_ns() + hold.lease_until_ns - hold.created_ns
-        return self._enqueue(held, None)
+        return self._put(held, None)
 
     def settle(self, s: Settlement) -> asyncio.Future[Receipt]:
         """Post usage, charge, costs and balance together. A hold that was settled before gives its first receipt.
@@ -249,13 +153,13 @@ class CommitLog:
         self._check()
         hold_id = s.hold_id
         if hold_id not in self._book.holds:
-            return self._enqueue(None, self._ended_receipt(hold_id))
+            return self._put(None, self._ended_receipt(hold_id))
         if s.idempotency_key is not None:
             return self._settle_keyed(s, s.idempotency_key)
         body = self._book.settle(self._clock.now_ns(), s)
         del self._leases[hold_id]
         receipt = self._recent.young[hold_id] = body.receipt()
-        return self._enqueue(body, receipt)
+        return self._put(body, receipt)
 
     def _settle_keyed(self, s: Settlement, key: str) -> asyncio.Future[Receipt]:
         found = self.idempotent(s.tenant_id, key)
@@ -269,7 +173,7 @@ class CommitLog:
         body = self._book.settle(self._clock.now_ns(), s, first.hold_id if first else "")
         del self._leases[s.hold_id]
         self._recent.remember(body)
-        return self._enqueue(body, _replayed(first) if first else body.receipt())
+        return self._put(body, _replayed(first) if first else body.receipt())
 
     def release(self, hold_id: str, reason: str) -> asyncio.Future[None]:
         """End a hold without a charge; releasing twice is the same as once. Raises conflict for a settled hold."""
@@ -281,7 +185,7 @@ class CommitLog:
             self._recent.remember(body)
         elif not isinstance(self._ended(hold_id), Released | Expired):
             raise MintageError("conflict", f"The hold {hold_id} is settled.", "Correct it with a credit note.")
-        return self._enqueue(body, None)
+        return self._put(body, None)
 
     def renew(self, hold_id: str, lease_s: float) -> None:
         """Give a running request a lease of lease_s from now. Only in memory: a crash ends the request anyway."""
@@ -297,8 +201,8 @@ class CommitLog:
             body = self._book.expire(now_ns, hold_id)
             del self._leases[hold_id]
             self._recent.remember(body)
-            self._enqueue(body, None)
-        return self._enqueue(None, over)
+            self._put(body, None)
+        return self._put(None, over)
 
     # -- usage events ------------------------------------------------------------------------------------------------
 
@@ -309,17 +213,7 @@ class CommitLog:
         """
         self._check()
         check_events(events)
-        if self._events_waiting + len(events) > WAITING_LIMIT:
-            raise unavailable()
-        future = (self._loop or self._bind()).create_future()
-        count = len(events)
-        self._events_waiting += count
-        future.add_done_callback(lambda _: self._events_done(count))
-        self._intake.put(self._clock.now_ns(), events, future)
-        return future
-
-    def _events_done(self, count: int) -> None:
-        self._events_waiting -= count
+        return self._pipeline.put_events(self._clock.now_ns(), events)
 
     # -- looking back ------------------------------------------------------------------------------------------------
 
@@ -352,6 +246,7 @@ class CommitLog:
 
     def idempotent(self, tenant_id: str, key: str) -> tuple[str, Receipt] | None:
         """(payload_hash, receipt) of the request that was settled under this idempotency key, if one was."""
+        self._pipeline.check_open()
         source = idempotency_source(tenant_id, key)
         found = self._recent.get(source)
         if found is None and (stored := self._state.source(source)) is not None:
@@ -366,6 +261,7 @@ class CommitLog:
         A look-up, or, for what is newer than the last snapshot, a search of about SNAPSHOT_ENTRIES entries: for
         receipts, not for the path of every request.
         """
+        self._pipeline.check_open()
         if hold_id in self._book.holds:
             return None
         after = self._state.seq()
@@ -383,7 +279,7 @@ class CommitLog:
     @property
     def failed(self) -> bool:
         """A write or fsync has failed: nothing is accepted until the log is opened anew."""
-        return self._error is not None
+        return self._pipeline.error is not None
 
     def wallet(self, wallet_id: str) -> Wallet:
         """A snapshot of now. Raises MintageError("not_found")."""
@@ -397,7 +293,7 @@ class CommitLog:
 
     def subscribe(self, callback: Callable[[Sequence[Entry]], None]) -> None:
         """Call `callback` on the event loop with the entries of every commit, after it."""
-        self._subscribers.append(callback)
+        self._pipeline.subscribers.append(callback)
 
     def entries(self, after_seq: int, limit: int) -> list[Entry]:
         """At most `limit` durable entries with seq > after_seq, in order, archived ones included."""
@@ -418,24 +314,16 @@ class CommitLog:
         """
         made = archive_frames(self._path, before_seq, self._vfs)
         if made:
-            self._keeper.forget_before(before_seq)
+            self._pipeline.keeper.forget_before(before_seq)
         return made
 
     async def close(self) -> None:
         """Commit what is queued, write a snapshot, end the threads. Safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        self._bind()
-        stopped = await asyncio.to_thread(self._intake.stop, CLOSE_TIMEOUT_S)
-        if self._error is None:
-            await asyncio.wait([self._snapshot()], timeout=CLOSE_TIMEOUT_S)
-        stopped = await asyncio.to_thread(self._writer.stop, CLOSE_TIMEOUT_S) and stopped
-        self._state.close()
-        with self._reader_lock:
-            self._reader.close()
-        if await asyncio.to_thread(self._keeper.close, CLOSE_TIMEOUT_S) and stopped:
-            self._store.close()
+        if not self._pipeline.closed:
+            self._state.close()
+            await self._pipeline.close()
+            with self._reader_lock:
+                self._reader.close()
 
 
 def _hold(held: Held) -> Hold:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
+from mintage.books import failpoints
 from mintage.books.log_reader import ArchivedFrame, Frame, archive_folder
 from mintage.books.log_state import StateReader
 from mintage.books.log_store import connect
@@ -33,6 +34,8 @@ def archive_frames(log: Path, before_seq: int, vfs: str | None = None) -> list[P
         while frames := _next_segment(connection, before_seq):
             file = folder / f"{frames[0].first_seq:016d}-{frames[-1].last_seq:016d}.jsonl.gz"
             write_segment(file, frames)
+            if failpoints.armed is not None:
+                failpoints.hit("log.archive")
             _drop(connection, frames, file.name)
             made.append(file)
     finally:

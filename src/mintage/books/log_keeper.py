@@ -12,6 +12,7 @@ from queue import SimpleQueue
 
 import apsw
 
+from mintage.books import failpoints
 from mintage.books.log_state import Index, StateStore
 from mintage.books.log_store import connect
 from mintage.books.wallets import Snapshot
@@ -62,6 +63,8 @@ class Keeper:
         """Copy most of the WAL while the writer goes on; `done` tells the writer to copy the small rest itself."""
 
         def job() -> None:
+            if failpoints.armed is not None:
+                failpoints.hit("log.checkpoint")
             self._log.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             done()
 

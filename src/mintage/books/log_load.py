@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
+import apsw
+import msgspec
+
+from mintage.base import MintageError
 from mintage.books.entries import Body, Expired, Released, Reported, Settled, ToppedUp, decode_frame
 from mintage.books.log_events import event_key
 from mintage.books.log_reader import Frame, FrameReader
-from mintage.books.log_state import Index, StateStore, idempotency_source, top_up_key, top_up_payload
+from mintage.books.log_state import Index, StateStore, drop_state, idempotency_source, top_up_key, top_up_payload
 from mintage.books.log_store import GENESIS
 from mintage.books.log_writer import EVENT_KEYS
 from mintage.books.wallets import WalletBook
@@ -48,6 +53,28 @@ class Recent:
                 self.young[top_up_key(body.source, body.source_id)] = top_up_payload(body)
             case _:
                 pass
+
+
+def load(log: Path, reader: FrameReader, vfs: str | None = None) -> tuple[StateStore, Loader]:
+    """The state, made anew if its file is damaged or of another version, and what the log adds to it."""
+    try:
+        return _load(log, reader, vfs)
+    except (apsw.CorruptError, apsw.NotADBError, msgspec.DecodeError):
+        pass
+    except MintageError as error:
+        if error.code != "unsupported":
+            raise
+    drop_state(log)
+    return _load(log, reader, vfs)
+
+
+def _load(log: Path, reader: FrameReader, vfs: str | None) -> tuple[StateStore, Loader]:
+    state = StateStore(log, vfs)
+    try:
+        return state, Loader(state, reader)
+    except BaseException:
+        state.close()
+        raise
 
 
 class Loader:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
+from mintage.books import failpoints
 from mintage.books.entries import Expired, Held, Released, Settled, ToppedUp
 from mintage.books.log_store import GENESIS, connect, upgrade
 from mintage.books.wallets import Snapshot
@@ -77,6 +78,12 @@ class Index:
                 self.sources.append((top_up_key(body.source, body.source_id), top_up_payload(body), seq))
 
 
+def drop_state(log: Path) -> None:
+    """Delete the stored state: it is made again from the log."""
+    for suffix in ("", "-wal", "-shm"):
+        state_path(log).with_name(state_path(log).name + suffix).unlink(missing_ok=True)
+
+
 class StateStore:
     """The one writing connection to the state. synchronous=NORMAL: a power cut may take it back, never apart."""
 
@@ -128,6 +135,8 @@ class StateStore:
             )
             self._each("INSERT OR IGNORE INTO ended", 2, index.ended)
             self._each("INSERT OR IGNORE INTO sources", 3, index.sources)
+            if failpoints.armed is not None:
+                failpoints.hit("log.snapshot")
             self._connection.execute("INSERT OR REPLACE INTO meta VALUES('seq', ?), ('chain', ?)", (seq, chain))
 
     def save_event_keys(self, keys: Sequence[tuple[int, int]], seq: int) -> None:
