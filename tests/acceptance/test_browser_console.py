@@ -190,6 +190,24 @@ def test_a_period_changes_the_figures_without_a_new_page(page: Page) -> None:
     expect(page.locator(".periods [aria-current]")).to_have_text("Last hour")
 
 
+def test_figures_that_cannot_be_fetched_say_why(page: Page) -> None:
+    page.route(re.compile("period=month"), lambda route: route.fulfill(status=503, body="<h1>Away</h1>"), times=1)
+    page.get_by_role("link", name="30 days").click()
+    page.wait_for_url("**period=month")
+    expect(page.locator(".periods [aria-current]")).to_have_text("30 days")
+
+
+def test_a_lost_connection_is_told_and_mended(page: Page) -> None:
+    page.context.set_offline(True)
+    expect(page.locator("#link-state")).to_have_text("Connection lost. Trying again", timeout=15_000)
+    page.fill("#prompt", "Is anybody there?")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".turn .failure")).to_contain_text("could not be reached")
+    expect(page.locator("#prompt")).to_have_value("Is anybody there?")
+    page.context.set_offline(False)
+    expect(page.locator("#link-state")).to_have_text("Live", timeout=15_000)
+
+
 def test_everything_can_be_done_with_the_keyboard_alone(page: Page) -> None:
     page.goto(page.url)
     page.wait_for_selector("#link-state[data-state=live]")

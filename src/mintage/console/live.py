@@ -27,6 +27,7 @@ ROW_LIMIT: Final = 50
 _PAUSE_S: Final = 0.4  # between two pushes to one page
 _IDLE_S: Final = 10.0  # without news: the clock moves on, and a proxy sees that the stream lives
 _LOOK_UP_S: Final = 1.0  # how soon an idle stream notices that the server is closing
+_BEAT: Final = b"event: beat\ndata: {}\n\n"  # an event and not a comment: the page listens for silence
 _BALANCE_EVERY_NS: Final = 60 * 10**9
 _NAMES_LIMIT: Final = 10_000
 
@@ -113,7 +114,7 @@ class LiveDesk:
         return await asyncio.to_thread(self._services.log.settled, request_id)
 
     def watch(self, period: Period, t: Translator, signed_in: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
-        """Server-sent events: `update` with the pieces that changed, `expired` when the session has ended.
+        """Server-sent events: `update` with the pieces that changed or `beat`, `expired` when the session has ended.
 
         Raises MintageError("unavailable") when too many pages are open. When the books cannot be read the stream ends,
         and the page tries again.
@@ -134,7 +135,7 @@ class LiveDesk:
                 pieces = await self._render(period, t)
                 changed = _changed(sent, pieces)
                 sent = pieces
-                yield b"event: update\ndata: " + msgspec.json.encode(changed) + b"\n\n" if changed else b": \n\n"
+                yield b"event: update\ndata: " + msgspec.json.encode(changed) + b"\n\n" if changed else _BEAT
                 await asyncio.sleep(_PAUSE_S)
                 if not await self._wait(news):
                     return

@@ -5,6 +5,7 @@
   let source = null;
   let failures = 0;
   let waiting = 0;
+  let silence = 0;
 
   const frame = () => document.querySelector("[data-live]");
   const period = () => document.querySelector(".periods [aria-current]").dataset.period;
@@ -48,9 +49,16 @@
     if (pieces.series) mintage.updateChart(pieces.series);
   }
 
+  // The server says something at least every 10 s. A line that is silent for longer is dead, whatever it claims.
+  function heard() {
+    clearTimeout(silence);
+    silence = setTimeout(broken, 25000);
+  }
+
   // A page that is being left loses its stream too: it is gone before this asks.
   function broken() {
     source.close();
+    clearTimeout(silence);
     clearTimeout(waiting);
     waiting = setTimeout(retry, 400);
   }
@@ -68,15 +76,26 @@
     clearTimeout(waiting);
     if (source) source.close();
     source = new EventSource(`${frame().dataset.live}?period=${period()}`);
-    source.addEventListener("open", () => { failures = 0; show("live"); });
+    source.addEventListener("open", () => { failures = 0; show("live"); heard(); });
     source.addEventListener("update", update);
+    for (const event of ["update", "beat"]) source.addEventListener(event, heard);
     source.addEventListener("expired", () => mintage.toTheDoor());
     source.addEventListener("error", broken);
   }
 
   document.addEventListener("DOMContentLoaded", () => { if (frame()) open(); });
+  addEventListener("offline", () => { if (source) broken(); });
+  addEventListener("online", () => { if (frame()) open(); });
   addEventListener("pagehide", () => { if (source) source.close(); });
   addEventListener("pageshow", (event) => { if (event.persisted && frame()) open(); });
+  // Figures that cannot be fetched: ask for the whole page, which says why.
+  for (const trouble of ["htmx:response:error", "htmx:error"]) {
+    document.addEventListener(trouble, (event) => {
+      const link = event.target.closest ? event.target.closest("[data-period]") : null;
+      if (link && event.detail.ctx && event.detail.ctx.response?.status !== 401) location.assign(link.href);
+    });
+  }
+
   document.addEventListener("htmx:after:swap", () => {
     if (!frame()) return;
     mintage.startChart();
