@@ -1,7 +1,8 @@
 """Named places where a test may kill, fail or stall this process. Unarmed, a point is one comparison with None.
 
-MINTAGE_FAILPOINTS=name:action[:nth][,...] arms them at import, where action is `kill` (SIGKILL to ourselves), `raise`
-(MintageError internal) or `stall` (stop for good), at the nth passage (default 1). Use:
+MINTAGE_FAILPOINTS=name:action[:nth][,...] arms them at import, where action is `kill` (SIGKILL to ourselves, after a
+moment in which other threads go on, so that whatever was said too early is heard), `raise` (MintageError internal) or
+`stall` (stop for good), at the nth passage (default 1). Use:
 
     if failpoints.armed is not None:
         failpoints.hit("log.commit")
@@ -12,12 +13,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from typing import Final
 
 from mintage.base import MintageError
 
 VARIABLE: Final = "MINTAGE_FAILPOINTS"
 ACTIONS: Final = ("kill", "raise", "stall")
+KILL_DELAY_S: Final = 0.003
 
 
 class _Point:
@@ -60,6 +63,7 @@ def hit(name: str) -> None:
     if point.left:
         return
     if point.action == "kill":
+        time.sleep(KILL_DELAY_S)
         os.kill(os.getpid(), signal.SIGKILL)
     if point.action == "stall":
         threading.Event().wait()

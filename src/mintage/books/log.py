@@ -320,10 +320,12 @@ class CommitLog:
     async def close(self) -> None:
         """Commit what is queued, write a snapshot, end the threads. Safe to call twice."""
         if not self._pipeline.closed:
+            stopped = await self._pipeline.stop()
             self._state.close()
-            await self._pipeline.close()
             with self._reader_lock:
                 self._reader.close()
+            if stopped:
+                await self._pipeline.close()
 
 
 def _hold(held: Held) -> Hold:

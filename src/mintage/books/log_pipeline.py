@@ -168,15 +168,16 @@ class Pipeline:
                 future.set_exception(unavailable(self.error))
                 future.exception()  # a caller that no longer waits is no fault of the log
 
-    async def close(self) -> bool:
-        """Commit what is queued, store a snapshot, end the threads. True when all ended in time."""
+    async def stop(self) -> bool:
+        """Commit what is queued, hand a snapshot to the keeper, end the other threads. True when they did in time."""
         self.closed = True
         self._bind()
         stopped = await asyncio.to_thread(self._intake.stop, CLOSE_TIMEOUT_S)
         if self.error is None:
             await asyncio.wait([self._snapshot()], timeout=CLOSE_TIMEOUT_S)
-        stopped = await asyncio.to_thread(self._writer.stop, CLOSE_TIMEOUT_S) and stopped
-        stopped = await asyncio.to_thread(self.keeper.close, CLOSE_TIMEOUT_S) and stopped
-        if stopped:
+        return await asyncio.to_thread(self._writer.stop, CLOSE_TIMEOUT_S) and stopped
+
+    async def close(self) -> None:
+        """After stop, and after all readers are closed: SQLite tidies up when the last connection, a writer, closes."""
+        if await asyncio.to_thread(self.keeper.close, CLOSE_TIMEOUT_S):
             self._store.close()
-        return stopped
