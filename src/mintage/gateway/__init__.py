@@ -11,6 +11,7 @@ from mintage.gateway.gateway import Gateway
 from mintage.gateway.idempotency import Replay, ReplayStore
 from mintage.gateway.limits import Gcra, KeyLimits
 from mintage.gateway.meters import LATENCY_EDGES_MS, GatewayMeters, ModelMeters
+from mintage.gateway.relay import RelayOutput, cut_error
 from mintage.gateway.request_log import RequestLog
 from mintage.gateway.snapshot import Caller, Costing, Route, Snapshot
 
@@ -25,6 +26,7 @@ __all__ = [
     "KeyLimits",
     "ModelMeters",
     "Offer",
+    "RelayOutput",
     "Replay",
     "ReplayStore",
     "RequestLog",
@@ -32,5 +34,6 @@ __all__ = [
     "Snapshot",
     "build_routes",
     "build_snapshot",
+    "cut_error",
     "own_compute",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,9 +29,9 @@ from mintage.base import (
     Usage,
     UsageReported,
 )
-from mintage.engines import EventStream, MeteredStream, RelayEngine
+from mintage.engines import EventStream, MeteredStream
 from mintage.gateway.collect import Collector
-from mintage.gateway.relay import RelayOutput, relay_stream, relay_whole
+from mintage.gateway.relay import RelayOutput, StreamRelay, WholeRelay
 from mintage.gateway.shape_output import OutputShaper
 from mintage.gateway.snapshot import Caller, Route
 
@@ -53,8 +53,8 @@ class Conversation:
         "_gateway",
         "_reserved_tokens",
         "_settled",
+        "_stop",
         "_stream",
-        "_task",
         "caller",
         "ended",
         "estimated",
@@ -110,7 +110,7 @@ class Conversation:
         self.tally: Callable[[], UsageReported] | None = None  # what the byte path has seen pass
         self._stream: EventStream | None = None
         self._settled: asyncio.Future[Receipt] | None = None
-        self._task: asyncio.Task[object] | None = None
+        self._stop: Callable[[], object] | None = None  # how what answers now is stopped
 
     # The two ways to read it
 
@@ -119,7 +119,8 @@ class Conversation:
 
         Raises MintageError if the engine fails, and upstream_failed ("cut") if it was cut while someone still reads.
         """
-        self._task = asyncio.current_task()
+        if (task := asyncio.current_task()) is not None:
+            self._stop = task.cancel
         shaper = OutputShaper(self.caller.policies.output) if self.caller.policies.output.shapes else None
         stream = self._stream = self.route.engine.stream(self._engine_request())
         reported: UsageReported | None = None
@@ -137,7 +138,7 @@ class Conversation:
             if reported is None:
                 self.settle_cut()
                 raise _cut_error()
-            await self.settle(reported, "ok")
+            await shielded(self.settle(reported, "ok"))
         except (asyncio.CancelledError, GeneratorExit):
             if reported is None:
                 self.settle_cut()
@@ -145,7 +146,8 @@ class Conversation:
                 self.settle(reported, "cut")
             raise
         except MintageError as error:
-            await self.fail(error)
+            if (settled := self.fail(error)) is not None:
+                await shielded(settled)
             raise
         yield msgspec.structs.replace(reported, usage=self.usage or reported.usage)
 
@@ -156,23 +158,17 @@ class Conversation:
             collector.add(event)
         return collector.answer()
 
-    def relays(self, dialect: str) -> bool:
-        """Whether the engine speaks the client's dialect and nothing has to look into the text."""
-        policies = self.caller.policies
-        return self.route.engine.dialect == dialect and not policies.output.shapes and not policies.input.normalise
+    def relay(self, raw: bytes, output: RelayOutput, durable: asyncio.Future[None] | None = None) -> None:
+        """The byte path: raw goes upstream, what comes back goes to output. Only where gateway.relays() says so.
 
-    async def relay_stream(self, raw: bytes, output: RelayOutput) -> bytes:
-        """The byte path of events(): raw goes upstream, what comes back goes to output. Returns the stream's end."""
-        self._task = asyncio.current_task()
-        return await relay_stream(self, self._relay_engine(), raw, output)
-
-    async def relay_whole(self, raw: bytes) -> bytes:
-        """The byte path of answer()."""
-        self._task = asyncio.current_task()
-        return await relay_whole(self, self._relay_engine(), raw)
-
-    def _relay_engine(self) -> RelayEngine:
-        return cast("RelayEngine", self.route.engine)
+        durable: the hold's future, where it has not resolved yet; then nothing is sent before it does.
+        """
+        relay = (StreamRelay if self.request.stream else WholeRelay)(self, raw, output)
+        self._stop = relay.cut
+        if durable is None:
+            relay.dispatch()
+        else:
+            durable.add_done_callback(relay.held)
 
     # What its reader and the gateway do to it
 
@@ -181,6 +177,8 @@ class Conversation:
         self.left = True
         if self.caller.policies.disconnect == "cut" or not self.request.stream:
             self.cut()
+        else:
+            self.resume()  # nobody is too slow any more
 
     def resume(self) -> None:
         """The reader keeps up again."""
@@ -190,8 +188,8 @@ class Conversation:
     def cut(self) -> None:
         """Stop the answer now; what was streamed is billed as an estimate."""
         self._cut = True
-        if self._task is not None and self._settled is None:
-            self._task.cancel()
+        if self._stop is not None and self._settled is None:
+            self._stop()
 
     @property
     def was_cut(self) -> bool:
@@ -203,15 +201,23 @@ class Conversation:
             self._gateway.log.release(self.id, reason)
             self._end(0)
 
-    async def fail(self, error: MintageError) -> None:
-        """The engine failed. A failed answer is free to the customer; what it cost us is booked."""
+    def not_held(self, error: MintageError) -> None:
+        """The hold did not get into the books: the request was refused after all."""
+        self._gateway.open.pop(self.id, None)
+        self._gateway.meters.refused(error.code)
+        self.unreserve()
+
+    def fail(self, error: MintageError) -> asyncio.Future[Receipt] | None:
+        """The engine failed. A failed answer is free to the customer; what it cost us is booked.
+
+        Returns the settlement's future, if there was anything to settle.
+        """
         self._gateway.meters.failed(error.code)
-        if self._settled is not None or self.ended.done():
-            return
-        if not self._deltas or (used := self._used()) is None:
+        if self._settled is None and not self.ended.done():
+            if self._deltas and (used := self._used()) is not None:
+                return self.settle(used, "failed")
             self.release(error.code)
-        else:
-            await self.settle(used, "failed")
+        return None
 
     # Limits
 
@@ -228,19 +234,17 @@ class Conversation:
     # Settlement
 
     def settle(self, reported: UsageReported, outcome: Outcome) -> asyncio.Future[Receipt]:
-        """Queue the one settlement and return a future of its receipt, which the caller may cancel.
+        """Queue the one settlement and return the future of its receipt. A task awaits it shielded().
 
         The record is in the log's queue when this returns, so that a cancelled task loses nothing.
         """
-        waiter: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         if self._settled is None:
             self.usage = usage = msgspec.structs.replace(reported.usage, requests=1)
             self.outcome, self.estimated = outcome, reported.estimated
             future = self._gateway.log.settle(self._settlement(usage, reported, outcome))
             self._settled = future
             future.add_done_callback(self._on_receipt)
-        self._settled.add_done_callback(lambda settled: _pass_on(settled, waiter))
-        return waiter
+        return self._settled
 
     def reported(self) -> UsageReported:
         """The usage of an answer that ended well on the byte path; counted by us if the provider never said."""
@@ -368,8 +372,14 @@ class Conversation:
         return msgspec.structs.replace(reported, usage=reported.usage + Usage(input_tokens=max(1, prompt)))
 
 
+def shielded(settled: asyncio.Future[Receipt]) -> asyncio.Future[Receipt]:
+    """asyncio.shield in a third of its time: a task that is cancelled while it waits does not cancel the settlement."""
+    waiter: asyncio.Future[Receipt] = settled.get_loop().create_future()
+    settled.add_done_callback(lambda _: _pass_on(settled, waiter))
+    return waiter
+
+
 def _pass_on(settled: asyncio.Future[Receipt], waiter: asyncio.Future[Receipt]) -> None:
-    """asyncio.shield in a third of its time."""
     if waiter.done():
         return
     if settled.cancelled():

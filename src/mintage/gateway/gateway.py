@@ -52,51 +52,91 @@ class Gateway:
         size_bytes is the length of the body as received, if the request came over the wire.
         """
         try:
-            if self.closing:
-                raise _shutting_down()
-            route = self.snapshot.route(caller, request.model)
-            check_capabilities(request, route.capabilities)
-            conversation = Conversation(self, new_id("req", self.clock.now_ns()), caller, route, request)
-            conversation.prompt_bytes = body_bytes(request) if size_bytes is None else size_bytes
-            output_bound = output_bound_tokens(request, caller.policies.output, route.capabilities)
-            conversation.reserve(conversation.prompt_bytes // 4 + output_bound * answers(request))
+            conversation = self._begin(caller, request, size_bytes)
             try:
-                await self._shape(conversation, output_bound)
-                await self._hold(conversation)
+                await self._shape(conversation)
+                durable = self._hold(conversation)
             except BaseException:
                 conversation.unreserve()
                 raise
         except MintageError as error:
             self.meters.refused(error.code)
             raise
+        try:
+            await durable
+        except asyncio.CancelledError:
+            conversation.release("the reader left before dispatch")
+            raise
+        except MintageError as error:
+            conversation.not_held(error)
+            raise
         return conversation
 
-    async def _shape(self, conversation: Conversation, output_bound: int) -> None:
+    def relays(self, caller: Caller, model: str, dialect: str) -> bool:
+        """Whether the model's engine speaks the client's dialect and nothing has to look into the text."""
+        policies = caller.policies
+        engine = self.snapshot.route(caller, model).engine
+        return engine.dialect == dialect and not policies.output.shapes and not policies.input.normalise
+
+    def admit_relay(
+        self, caller: Caller, request: Request, *, size_bytes: int
+    ) -> tuple[Conversation, asyncio.Future[None]]:
+        """admit() for what relays(), at once: the hold is in memory, and durable when the future resolves."""
+        try:
+            conversation = self._begin(caller, request, size_bytes)
+            try:
+                self._bound(conversation)
+                return conversation, self._hold(conversation)
+            except BaseException:
+                conversation.unreserve()
+                raise
+        except MintageError as error:
+            self.meters.refused(error.code)
+            raise
+
+    def _begin(self, caller: Caller, request: Request, size_bytes: int | None) -> Conversation:
+        """Everything that needs no waiting, up to the key's limits."""
+        if self.closing:
+            raise _shutting_down()
+        route = self.snapshot.route(caller, request.model)
+        check_capabilities(request, route.capabilities)
+        conversation = Conversation(self, new_id("req", self.clock.now_ns()), caller, route, request)
+        conversation.prompt_bytes = body_bytes(request) if size_bytes is None else size_bytes
+        output_bound = output_bound_tokens(request, caller.policies.output, route.capabilities)
+        conversation.output_bound = output_bound
+        conversation.reserve(conversation.prompt_bytes // 4 + output_bound * answers(request))
+        return conversation
+
+    async def _shape(self, conversation: Conversation) -> None:
         """Normalise and fit the input; make the output limit explicit, so that nothing runs past its hold."""
         request, route, policy = conversation.request, conversation.route, conversation.caller.policies.input
         if policy.normalise:
-            request = normalise(request)
+            request = conversation.request = normalise(request)
         context = route.capabilities.context_tokens
-        if route.capabilities.exact_count and context is not None:
-            room = context - min(output_bound, context // 2)
-            room = min(room, policy.max_tokens or room)
-            if policy.too_long == "truncate" and request.messages:
-                request, tokens = await truncate(request, route.engine.count_tokens, room)
-            else:
-                tokens = await route.engine.count_tokens(request)
-                most = min(context - 1, policy.max_tokens or context)
-                if tokens > most:
-                    raise too_long(tokens, most)
-            conversation.input_tokens = conversation.input_bound = tokens
-            output_bound = min(output_bound, context - tokens)
+        if not route.capabilities.exact_count or context is None:
+            self._bound(conversation)
+            return
+        room = context - min(conversation.output_bound, context // 2)
+        room = min(room, policy.max_tokens or room)
+        if policy.too_long == "truncate" and request.messages:
+            request, tokens = await truncate(request, route.engine.count_tokens, room)
         else:
-            conversation.input_bound = input_bound_tokens(request, conversation.prompt_bytes)
-        if request.max_output_tokens != output_bound:
-            request = msgspec.structs.replace(request, max_output_tokens=output_bound)
-        conversation.request = request
-        conversation.output_bound = output_bound
+            tokens = await route.engine.count_tokens(request)
+            most = min(context - 1, policy.max_tokens or context)
+            if tokens > most:
+                raise too_long(tokens, most)
+        conversation.input_tokens = conversation.input_bound = tokens
+        conversation.output_bound = min(conversation.output_bound, context - tokens)
+        conversation.request = _limited(request, conversation.output_bound)
 
-    async def _hold(self, conversation: Conversation) -> None:
+    def _bound(self, conversation: Conversation) -> None:
+        """The same where nobody can count the input beforehand."""
+        request = conversation.request
+        conversation.input_bound = input_bound_tokens(request, conversation.prompt_bytes)
+        conversation.request = _limited(request, conversation.output_bound)
+
+    def _hold(self, conversation: Conversation) -> asyncio.Future[None]:
+        """Check and deduct, now. Raises insufficient_funds."""
         caller, request = conversation.caller, conversation.request
         count = answers(request)
         conversation.hold = hold = Hold(
@@ -117,14 +157,7 @@ class Gateway:
         )
         durable = self.log.hold(hold)
         self.open[conversation.id] = conversation
-        try:
-            await durable
-        except asyncio.CancelledError:
-            conversation.release("the reader left before dispatch")
-            raise
-        except MintageError:
-            self.open.pop(conversation.id, None)
-            raise
+        return durable
 
     async def replay(self, caller: Caller, key: str, payload_hash: str) -> Replay | None:
         """Begin a request under an idempotency key. A Replay: it was answered, send that again. None: go ahead.
@@ -159,6 +192,12 @@ class Gateway:
 async def _all_ended(conversations: Iterable[Conversation], timeout_s: float) -> None:
     if pending := [conversation.ended for conversation in conversations]:
         await asyncio.wait(pending, timeout=timeout_s)
+
+
+def _limited(request: Request, output_bound: int) -> Request:
+    if request.max_output_tokens == output_bound:
+        return request
+    return msgspec.structs.replace(request, max_output_tokens=output_bound)
 
 
 def _shutting_down() -> MintageError:

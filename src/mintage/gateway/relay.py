@@ -1,200 +1,257 @@
 """The byte path: same dialect on both sides, bytes through, only usage parsed.
 
-The end of a stream (its usage and its last mark) is kept back until the settlement is durable: a client that has
-seen the end of its answer has been billed for it, and a crash before that bills nothing twice.
+It runs on callbacks, from the durable hold to the durable settlement, because tasks and futures between them cost more
+than the money does (docs/log.md, Gateway). The end of a stream (its usage and its last mark) is kept back until the
+settlement is durable: a client that has seen the end of its answer has been billed, and a crash before that bills
+nothing twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Protocol
+import logging
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from mintage.base import MintageError, UsageReported
+from mintage.base import MintageError, Receipt, UsageReported
+from mintage.base.errors import places
 from mintage.engines import Call, RelayEngine, ResponseHead
 from mintage.protocols import openai
 
 if TYPE_CHECKING:
     from mintage.gateway.conversation import Conversation
 
+log = logging.getLogger("mintage.gateway")
 _ERROR_LIMIT_BYTES: Final = 64 * 1024
 
 
 class RelayOutput(Protocol):
-    """The reader's side of a relayed stream. Writing after the reader has gone does nothing."""
+    """The reader's side of a relay: begin and writes of a stream, then finish or fail, once.
+
+    Everything here does nothing after the reader has gone.
+    """
 
     @property
     def paused(self) -> bool: ...
 
     def begin(self) -> None:
-        """The upstream has accepted: send the head of the answer."""
+        """The upstream has accepted: send the head of the stream."""
         ...
 
     def write(self, data: bytes) -> None: ...
 
+    def finish(self, data: bytes) -> None:
+        """It is settled: the whole answer, or the end of the stream."""
+        ...
 
-class _Relay:
-    """What both kinds share: one call, its end, and errors in the upstream's own words."""
+    def fail(self, error: MintageError) -> None: ...
 
-    def __init__(self, conversation: Conversation) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.call: Call | None = None
+
+def cut_error() -> MintageError:
+    return MintageError(
+        "shutting_down", "The answer was cut before its end.", "What was streamed is billed. Ask again in a moment."
+    )
+
+
+class Relay:
+    """One answer on its way through: what whole answers and streams share."""
+
+    __slots__ = ("_call", "_conversation", "_error_body", "_error_head", "_output", "_over", "_raw", "_result")
+    include_usage = False
+
+    def __init__(self, conversation: Conversation, raw: bytes, output: RelayOutput) -> None:
         self._conversation = conversation
+        self._raw = raw
+        self._output = output
+        self._call: Call | None = None
+        self._over = False  # finished, failed or cut: nothing that still comes counts
         self._error_head: ResponseHead | None = None
-        self._error_body: list[bytes] = []
-        self._error_bytes = 0
+        self._error_body = b""
+        self._result = b""
+
+    def held(self, durable: asyncio.Future[None]) -> None:
+        """The hold is in the books, or is not: go ahead, or say why not."""
+        conversation = self._conversation
+        if (error := durable.exception()) is not None:
+            self._over = True
+            conversation.not_held(_typed(error))
+            self._output.fail(_typed(error))
+        elif self._over:
+            return
+        elif conversation.left:
+            self._over = True
+            conversation.release("the reader left before dispatch")
+        else:
+            self.dispatch()
+
+    def dispatch(self) -> None:
+        """Ask the upstream."""
+        conversation = self._conversation
+        request, route = conversation.request, conversation.route
+        try:
+            body = openai.rewrite_request(
+                self._raw,
+                model=route.upstream_model,
+                include_usage=self.include_usage,
+                max_output_tokens=request.max_output_tokens,
+            )
+            self._raw = b""
+            self._call = cast("RelayEngine", route.engine).relay(request.operation, body, self)
+        except Exception as error:
+            self.on_error(_typed(error))
+        else:
+            conversation.on_writable = self._call.resume
+
+    # The upstream's side
 
     def on_head(self, head: ResponseHead) -> None:
-        self._conversation.upstream_id = (head.header(b"x-request-id") or b"").decode("latin-1")[:128]
+        upstream_id = head.header(b"x-request-id")
+        if upstream_id is not None:
+            self._conversation.upstream_id = upstream_id.decode("latin-1")[:128]
         if head.status != 200:
             self._error_head = head
 
     def on_data(self, data: bytes) -> None:
+        if self._over:
+            return
         if self._error_head is None:
             self.take(data)
-        elif self._error_bytes < _ERROR_LIMIT_BYTES:
-            self._error_bytes += len(data)
-            self._error_body.append(data)
+        elif len(self._error_body) < _ERROR_LIMIT_BYTES:
+            self._error_body += data
 
     def on_end(self) -> None:
+        if self._over:
+            return
         if (head := self._error_head) is not None:
-            body = b"".join(self._error_body)
-            self.on_error(openai.decode_error(head.status, head.headers, body))
-        else:
-            self.finish()
+            self.on_error(openai.decode_error(head.status, head.headers, self._error_body))
+            return
+        try:
+            self._result = self.end()
+            self._over = True
+            self._conversation.settle(self._conversation.reported(), "ok").add_done_callback(self._settled)
+        except Exception as error:
+            self._over = False
+            self.on_error(_typed(error))
 
     def on_error(self, error: MintageError) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
+        """Stop, settle as failed, then tell the reader."""
+        if self._over:
+            return
+        self._stop()
+        try:
+            settled = self._conversation.fail(error)
+        except MintageError:  # the books refuse as well: the hold is resolved by its lease
+            settled = None
+        if settled is None:
+            self._output.fail(error)
+        else:
+            settled.add_done_callback(lambda _: self._output.fail(error))
 
-    def stop(self) -> None:
-        """Ask the upstream to stop; nothing more will come."""
-        if self.call is not None:
-            self.call.cancel()
-        if not self.done.done():
-            self.done.cancel()
+    def cut(self) -> None:
+        """The gateway or the reader ends it early: bill what was used."""
+        if not self._over:
+            self._stop()
+            self._conversation.settle_cut()
+            self._output.fail(cut_error())
+
+    def _stop(self) -> None:
+        self._over = True
+        if self._call is not None:
+            self._call.cancel()
+
+    def _settled(self, settled: asyncio.Future[Receipt]) -> None:
+        if (error := settled.exception()) is not None:
+            self._output.fail(_typed(error))
+        else:
+            self._output.finish(self._result)
+
+    # What the two kinds do differently
 
     def take(self, data: bytes) -> None:
+        """A part of the answer has come."""
         raise NotImplementedError
 
-    def finish(self) -> None:
+    def end(self) -> bytes:
+        """The answer is whole: what to send once it is settled. Raises MintageError for what is no answer."""
         raise NotImplementedError
 
 
-class StreamRelay(_Relay):
-    """Server-sent events through, until the reader or the upstream ends."""
-
-    def __init__(self, conversation: Conversation, output: RelayOutput) -> None:
-        super().__init__(conversation)
-        request = conversation.request
-        renamed = request.model if conversation.route.upstream_model != request.model else None
-        self.scanner = openai.RelayScanner(include_usage=request.include_usage, model=renamed)
-        self.tail: list[bytes] = []
-        self._output = output
-        self._begun = False
-        conversation.tally = self.scanner.report
-
-    def take(self, data: bytes) -> None:
-        scanner, conversation = self.scanner, self._conversation
-        forward = scanner.feed(data)
-        conversation.note_relayed(scanner.events)
-        if scanner.error is not None:
-            self.on_error(scanner.error)
-            self.stop()
-        elif scanner.ending:
-            self.tail.append(forward)
-        elif forward:
-            self._forward(forward)
-        if conversation.left and conversation.drained():
-            self.stop()
-
-    def _forward(self, data: bytes) -> None:
-        if not self._begun:
-            self._begun = True
-            self._output.begin()
-        self._output.write(data)
-        if self._output.paused and self.call is not None:
-            self.call.pause()
-
-    def finish(self) -> None:
-        if self.done.done():
-            return
-        self.tail.append(self.scanner.close())
-        if self.scanner.error is not None:
-            self.done.set_exception(self.scanner.error)
-            return
-        if not self._begun:
-            self._output.begin()
-        self.done.set_result(None)
-
-
-class WholeRelay(_Relay):
+class WholeRelay(Relay):
     """One JSON body, kept until it is settled."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        super().__init__(conversation)
-        self.answer: openai.RelayedAnswer | None = None
+    __slots__ = ("_pieces",)
+
+    def __init__(self, conversation: Conversation, raw: bytes, output: RelayOutput) -> None:
+        super().__init__(conversation, raw, output)
         self._pieces: list[bytes] = []
 
     def take(self, data: bytes) -> None:
         self._pieces.append(data)  # the client limits the body
 
-    def finish(self) -> None:
-        if self.done.done():
-            return
+    def end(self) -> bytes:
         conversation = self._conversation
         model = conversation.request.model
-        try:
-            self.answer = openai.relay_answer(
-                b"".join(self._pieces), model=model if conversation.route.upstream_model != model else None
-            )
-        except MintageError as error:
-            self.done.set_exception(error)
-            return
-        conversation.tally = self._report
-        self.done.set_result(None)
+        answer = openai.relay_answer(
+            b"".join(self._pieces), model=model if conversation.route.upstream_model != model else None
+        )
 
-    def _report(self) -> UsageReported:
-        assert self.answer is not None
-        return self.answer.report
+        def report() -> UsageReported:
+            return answer.report
+
+        conversation.tally = report
+        return answer.body
 
 
-async def relay_stream(conversation: Conversation, engine: RelayEngine, raw: bytes, output: RelayOutput) -> bytes:
-    """Stream through and settle. Returns the end of the stream, to be written last."""
-    relay = StreamRelay(conversation, output)
-    await _run(conversation, engine, raw, relay, include_usage=True)
-    await conversation.settle(conversation.reported(), "ok")
-    return b"".join(relay.tail)
+class StreamRelay(Relay):
+    """Server-sent events through, until the reader or the upstream ends."""
+
+    __slots__ = ("_begun", "_scanner", "_tail")
+    include_usage = True
+
+    def __init__(self, conversation: Conversation, raw: bytes, output: RelayOutput) -> None:
+        super().__init__(conversation, raw, output)
+        request = conversation.request
+        renamed = request.model if conversation.route.upstream_model != request.model else None
+        self._scanner = openai.RelayScanner(include_usage=request.include_usage, model=renamed)
+        self._tail: list[bytes] = []
+        self._begun = False
+        conversation.tally = self._scanner.report
+
+    def take(self, data: bytes) -> None:
+        scanner, conversation = self._scanner, self._conversation
+        forward = scanner.feed(data)
+        conversation.note_relayed(scanner.events)
+        if scanner.error is not None:
+            self.on_error(scanner.error)
+        elif scanner.ending:
+            self._tail.append(forward)
+        elif forward:
+            self._forward(forward)
+        if conversation.left and conversation.drained():
+            self.cut()
+
+    def _forward(self, data: bytes) -> None:
+        output = self._output
+        if not self._begun:
+            self._begun = True
+            output.begin()
+        output.write(data)
+        if output.paused and self._call is not None:
+            self._call.pause()
+
+    def end(self) -> bytes:
+        scanner = self._scanner
+        self._tail.append(scanner.close())
+        if scanner.error is not None:
+            raise scanner.error
+        if not self._begun:
+            self._begun = True
+            self._output.begin()
+        return b"".join(self._tail)
 
 
-async def relay_whole(conversation: Conversation, engine: RelayEngine, raw: bytes) -> bytes:
-    """The upstream's answer as it came, settled."""
-    relay = WholeRelay(conversation)
-    await _run(conversation, engine, raw, relay, include_usage=False)
-    assert relay.answer is not None
-    await conversation.settle(conversation.reported(), "ok")
-    return relay.answer.body
-
-
-async def _run(
-    conversation: Conversation, engine: RelayEngine, raw: bytes, relay: _Relay, *, include_usage: bool
-) -> None:
-    """Send the request and wait for its end; a failure or a reader that left is settled on the way out."""
-    request = conversation.request
-    body = openai.rewrite_request(
-        raw,
-        model=conversation.route.upstream_model,
-        include_usage=include_usage,
-        max_output_tokens=request.max_output_tokens,
-    )
-    try:
-        relay.call = engine.relay(request.operation, body, relay)
-        if isinstance(relay, StreamRelay):
-            conversation.on_writable = relay.call.resume
-        await relay.done
-    except asyncio.CancelledError:
-        relay.stop()
-        conversation.settle_cut()
-        raise
-    except MintageError as error:
-        await conversation.fail(error)
-        raise
+def _typed(error: BaseException) -> MintageError:
+    """What a reader may see of any failure."""
+    if isinstance(error, MintageError):
+        return error
+    log.error("a relay failed: %s at %s", type(error).__name__, places(error))
+    return MintageError("internal", "Something went wrong on our side.", "Try again; the log tells more.")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
-from typing import Final
+from functools import partial
+from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
 
 from mintage.base import MintageError, Request
-from mintage.gateway import Caller, Conversation, Gateway, Replay
+from mintage.gateway import Caller, Conversation, Gateway, Replay, cut_error
 from mintage.protocols import openai
 from mintage.server.exchange import Exchange, HttpRequest
 from mintage.server.listener import Handler
@@ -25,6 +26,8 @@ _EVENTS: Final = (
     (b"x-accel-buffering", b"no"),  # a proxy that gathers events would make a stream useless
 )
 Decode = Callable[[bytes], Request]
+Send = Callable[[Exchange, Conversation, bytes], None]
+Handling = Coroutine[Any, Any, None] | None
 
 
 class OpenAIDoor:
@@ -43,11 +46,11 @@ class OpenAIDoor:
     def prefixes(self) -> list[tuple[str, Handler]]:
         return [("/v1/models/", self.model), ("/v1/receipts/", self.receipt)]
 
-    async def chat(self, http: HttpRequest, exchange: Exchange) -> None:
-        await self._serve(http, exchange, openai.decode_chat)
+    def chat(self, http: HttpRequest, exchange: Exchange) -> Handling:
+        return self._take(http, exchange, openai.decode_chat)
 
-    async def completions(self, http: HttpRequest, exchange: Exchange) -> None:
-        await self._serve(http, exchange, openai.decode_completion)
+    def completions(self, http: HttpRequest, exchange: Exchange) -> Handling:
+        return self._take(http, exchange, openai.decode_completion)
 
     def models(self, http: HttpRequest, exchange: Exchange) -> None:
         caller = self._identify(http)
@@ -67,7 +70,23 @@ class OpenAIDoor:
 
     # One request
 
-    async def _serve(self, http: HttpRequest, exchange: Exchange, decode: Decode) -> None:
+    def _take(self, http: HttpRequest, exchange: Exchange, decode: Decode) -> Handling:
+        """What can pass through as bytes does so on callbacks, at once; the rest becomes a task."""
+        if http.header(b"idempotency-key") is not None:
+            return self._serve(http, exchange, decode)
+        caller = self._identify(http)
+        request = decode(http.body)
+        gateway = self._gateway
+        if not gateway.relays(caller, request.model, openai.DIALECT):
+            return self._serve(http, exchange, decode, request)
+        conversation, durable = gateway.admit_relay(caller, request, size_bytes=len(http.body))
+        exchange.on_disconnect = conversation.reader_left
+        conversation.relay(http.body, _output(exchange, conversation, self._send), durable)
+        return None
+
+    async def _serve(
+        self, http: HttpRequest, exchange: Exchange, decode: Decode, request: Request | None = None
+    ) -> None:
         replay_key: tuple[str, str] | None = None
         payload_hash = ""
         conversation: Conversation | None = None
@@ -81,7 +100,8 @@ class OpenAIDoor:
                     replay_key = None
                     exchange.send(replay.status, [*replay.headers, (b"idempotent-replayed", b"true")], replay.body)
                     return
-            request = decode(http.body)
+            if request is None:
+                request = decode(http.body)
             conversation = await self._gateway.admit(caller, request, size_bytes=len(http.body))
             if replay_key is not None:
                 conversation.idempotency_key, conversation.payload_hash = replay_key[1], payload_hash
@@ -103,7 +123,7 @@ class OpenAIDoor:
             conversation.release("the reader left before dispatch")
             return
         try:
-            if conversation.relays(openai.DIALECT):
+            if self._gateway.relays(conversation.caller, conversation.request.model, openai.DIALECT):
                 await self._relay(http.body, exchange, conversation, replay_key)
             elif conversation.request.stream:
                 await self._stream(exchange, conversation)
@@ -144,21 +164,43 @@ class OpenAIDoor:
     async def _relay(
         self, raw: bytes, exchange: Exchange, conversation: Conversation, replay_key: tuple[str, str] | None
     ) -> None:
-        """Bytes through: the upstream speaks OpenAI too."""
-        if not conversation.request.stream:
-            self._send(exchange, conversation, await conversation.relay_whole(raw), replay_key)
-            return
-        output = _StreamOutput(exchange, conversation)
-        exchange.write(await conversation.relay_stream(raw, output))
-        exchange.end()
+        """Bytes through, as in _take, for a request whose idempotency key had to be looked up first."""
+        conversation.relay(raw, _output(exchange, conversation, partial(self._send, replay_key=replay_key)))
+        await conversation.ended
 
     def _send(
-        self, exchange: Exchange, conversation: Conversation, body: bytes, replay_key: tuple[str, str] | None
+        self,
+        exchange: Exchange,
+        conversation: Conversation,
+        body: bytes,
+        replay_key: tuple[str, str] | None = None,
     ) -> None:
         headers = [_JSON, *receipt_headers(conversation)]
         if replay_key is not None:
             self._gateway.replays.finish(*replay_key, conversation.id, Replay(200, headers, body))
         exchange.send(200, headers, body)
+
+
+class _WholeOutput:
+    """The client's side of a relayed answer. paused, begin and write are for streams."""
+
+    __slots__ = ("_conversation", "_exchange", "_send")
+    paused = False
+
+    def __init__(self, exchange: Exchange, conversation: Conversation, send: Send) -> None:
+        self._exchange = exchange
+        self._conversation = conversation
+        self._send = send
+
+    def begin(self) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def finish(self, data: bytes) -> None:
+        self._send(self._exchange, self._conversation, data)
+
+    def fail(self, error: MintageError) -> None:
+        _send_error(self._exchange, error, self._conversation)
 
 
 class _StreamOutput:
@@ -179,6 +221,19 @@ class _StreamOutput:
         self._exchange.start(200, [*_EVENTS, *receipt_headers(self._conversation)])
         self._exchange.on_writable = self._conversation.resume
 
+    def finish(self, data: bytes) -> None:
+        self._exchange.write(data)
+        self._exchange.end()
+
+    def fail(self, error: MintageError) -> None:
+        _send_error(self._exchange, error, self._conversation)
+
+
+def _output(exchange: Exchange, conversation: Conversation, send: Send) -> _WholeOutput | _StreamOutput:
+    if conversation.request.stream:
+        return _StreamOutput(exchange, conversation)
+    return _WholeOutput(exchange, conversation, send)
+
 
 def bearer_key(http: HttpRequest) -> bytes:
     """The key of `Authorization: Bearer KEY`. Raises unauthenticated."""
@@ -195,12 +250,6 @@ def bearer_key(http: HttpRequest) -> bytes:
 def _wire_id(conversation: Conversation) -> str:
     prefix = "chatcmpl" if conversation.request.operation == "chat" else "cmpl"
     return prefix + conversation.id[3:].replace("_", "-")
-
-
-def cut_error() -> MintageError:
-    return MintageError(
-        "shutting_down", "The answer was cut before its end.", "What was streamed is billed. Ask again in a moment."
-    )
 
 
 def _send_error(exchange: Exchange, error: MintageError, conversation: Conversation | None) -> None:
