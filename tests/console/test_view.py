@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from mintage.base import RatedLine, Usage
 from mintage.books import CostPosted, Expired, Held, Released, Settled, Wallet
 from mintage.console import view
+from mintage.console.chart import series
 from mintage.console.follower import RequestRecord, Sums
 from mintage.console.i18n import translator
 from mintage.console.overview import DAY_NS, Figures, month_of
+from mintage.console.receipt import receipt
 
 NOW_NS = 1_795_459_923_000_000_000  # 2026-11-23T18:52:03Z
 LINES = st.lists(
@@ -42,7 +44,7 @@ def cost(nanos: int, currency: str = "USD", provider: str = "own") -> CostPosted
 
 @given(LINES, st.integers(0, 10**12), st.integers(0, 10**12))
 def test_a_receipt_adds_up_to_the_charge(lines: list[RatedLine], posted: int, cost_nanos: int) -> None:
-    shown = view.receipt(settled(lines=tuple(lines), posted_nanos=posted, costs=(cost(cost_nanos),)))
+    shown = receipt(settled(lines=tuple(lines), posted_nanos=posted, costs=(cost(cost_nanos),)))
     carry = posted * 10**9 - sum(line.attos for line in lines)
     assert (shown.carry is None) == (carry == 0)
     assert shown.charge.nanos == posted
@@ -51,16 +53,16 @@ def test_a_receipt_adds_up_to_the_charge(lines: list[RatedLine], posted: int, co
 
 
 def test_a_receipt_names_who_was_paid() -> None:
-    own = view.receipt(settled(costs=(cost(5),)))
+    own = receipt(settled(costs=(cost(5),)))
     assert (own.provider, own.engine_seconds) == ("", "1.84")
-    other = view.receipt(settled(costs=(cost(5, provider="openai"), cost(3, "EUR", "mistral"))))
+    other = receipt(settled(costs=(cost(5, provider="openai"), cost(3, "EUR", "mistral"))))
     assert (other.provider, other.engine_seconds) == ("openai, mistral", "")
     assert other.cost.nanos == 5
 
 
 def test_token_rates_are_quoted_per_million_and_others_each() -> None:
     lines = (RatedLine("input_tokens", 38, 80 * 10**9, 38 * 80 * 10**9), RatedLine("requests", 1, 10**15, 10**15))
-    first, second = view.receipt(settled(lines=lines)).lines
+    first, second = receipt(settled(lines=lines)).lines
     assert (first.per_million, first.rate.text, first.quantity) == (True, "$0.08", "38")
     assert (second.per_million, second.rate.text) == (False, "$0.001")
 
@@ -136,28 +138,26 @@ def test_a_mean_is_within_half_a_nano(revenue: int, requests: int) -> None:
 
 def test_the_chart_covers_its_period_without_gaps() -> None:
     t = translator("en")
-    hour = view.series(
+    hour = series(
         figures(period="hour", step="minute", by_bucket={NOW_NS // (60 * 10**9): {"USD": Sums(5, 2, 1)}}), "USD", t
     )
     assert len(hour.times) == 60 and hour.revenue[-1] == 5 and sum(hour.revenue) == 5
     assert hour.times[-1] - hour.times[0] == 59 * 60
     assert hour.peak == "$0.000000005" and "18:52" in hour.summary
-    today = view.series(figures(), "USD", t)
+    today = series(figures(), "USD", t)
     assert len(today.times) == 24 and today.peak == "" and today.times[0] % 86_400 == 0
     assert today.summary == t("chart.summary_empty")
-    week = view.series(figures(period="week", step="day"), "USD", t)
+    week = series(figures(period="week", step="day"), "USD", t)
     assert len(week.times) == 7 and week.times[-1] == NOW_NS // DAY_NS * 86_400
-    month = view.series(figures(period="month", step="day"), "USD", t)
+    month = series(figures(period="month", step="day"), "USD", t)
     assert len(month.times) == 30
-    ever = view.series(
-        figures(period="all", step="month", by_bucket={month_of(20_000): {"USD": Sums(1, 0, 1)}}), "USD", t
-    )
+    ever = series(figures(period="all", step="month", by_bucket={month_of(20_000): {"USD": Sums(1, 0, 1)}}), "USD", t)
     assert ever.captions[0].startswith("2024-10") and ever.captions[-1].startswith("2026-11")
     assert sum(ever.revenue) == 1
 
 
 def test_a_chart_of_many_years_has_a_limit() -> None:
-    ever = view.series(
+    ever = series(
         figures(period="all", step="month", by_bucket={month_of(0): {"USD": Sums(1, 0, 1)}}), "USD", translator("zh")
     )
     assert len(ever.times) == 60

@@ -16,6 +16,7 @@ import msgspec
 from mintage.base import MintageError
 from mintage.books import Entry, Settled
 from mintage.console import view
+from mintage.console.chart import Series, series
 from mintage.console.follower import Follower
 from mintage.console.i18n import Translator
 from mintage.console.overview import Figures, Overview, Period
@@ -37,7 +38,7 @@ class PageData(msgspec.Struct, frozen=True, kw_only=True):
 
     figures: Figures
     statement: view.Statement
-    series: view.Series
+    series: Series
     rows: list[view.Row]
     customers: list[view.CustomerRow]
     totals: list[view.CustomerTotal]
@@ -77,7 +78,7 @@ class LiveDesk:
         return PageData(
             figures=figures,
             statement=view.statement(figures, wallets, holds, currency, await self._balance()),
-            series=view.series(figures, currency, t),
+            series=series(figures, currency, t),
             rows=[view.row(record, names) for record in records],
             customers=customers,
             totals=totals,

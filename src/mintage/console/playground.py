@@ -16,10 +16,10 @@ from msgspec import Meta
 
 from mintage.base import Message, MintageError, Request, Sampling, Text, TextDelta
 from mintage.books import Settled
-from mintage.console import view
 from mintage.console.figures import money
 from mintage.console.i18n import Translator
 from mintage.console.live import LiveDesk
+from mintage.console.receipt import receipt
 from mintage.console.render import fragment
 from mintage.console.services import ConsoleServices
 from mintage.gateway import Caller, Conversation
@@ -157,7 +157,7 @@ class Playground:
 
     @staticmethod
     def _receipt(settled: Settled, t: Translator) -> bytes:
-        shown = view.receipt(settled)
+        shown = receipt(settled)
         html = fragment("_receipt.html", {"t": t, "receipt": shown})
         return _event("receipt", {"html": html, "charge": shown.charge.text, "margin": shown.margin.text})
 

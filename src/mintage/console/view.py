@@ -6,23 +6,19 @@ Nothing here reads a clock, a file or a database: overview.py and follower.py fe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
 
-from mintage.base import ATTOS_PER_NANO
 from mintage.books import Expired, Released, Settled, Wallet
 from mintage.console import figures as text
-from mintage.console.figures import MoneyText, money, money_attos
-from mintage.console.follower import HOUR_NS, MINUTE_NS, RequestRecord, Sums
-from mintage.console.i18n import Translator
-from mintage.console.overview import DAY_NS, Figures, Period, Step, month_of
+from mintage.console.figures import MoneyText, money
+from mintage.console.follower import RequestRecord, Sums
+from mintage.console.overview import Figures, Period
 
 State = Literal["held", "ok", "cut", "failed", "released", "expired"]
 #: Rows of customers on one page; the totals below them are of all.
 CUSTOMER_LIMIT: Final = 50
-_MONTHS_LIMIT: Final = 60
 
 
 class Profit(msgspec.Struct, frozen=True):
@@ -47,21 +43,6 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     as_of_iso: str
     seq: str
     differences: list[MoneyText]
-
-
-class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """The chart. times are seconds since the epoch, amounts nanos; captions is one sentence per bucket."""
-
-    step: Step
-    currency: str
-    symbol: str
-    times: list[int]
-    revenue: list[int]
-    cost: list[int]
-    captions: list[str]
-    peak: str
-    summary: str
-    since: str
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,31 +90,6 @@ class CustomerTotal(msgspec.Struct, frozen=True):
     margin: MoneyText
 
 
-class ReceiptLine(msgspec.Struct, frozen=True):
-    meter: str
-    quantity: str
-    rate: MoneyText
-    per_million: bool
-    amount: MoneyText
-
-
-class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):
-    """One settled request. The lines and `carry` add up to `charge`, which is what the wallet was charged."""
-
-    request_id: str
-    lines: list[ReceiptLine]
-    carry: MoneyText | None
-    charge: MoneyText
-    cost: MoneyText
-    margin: MoneyText
-    share: str | None
-    shortfall: MoneyText | None
-    balance: MoneyText
-    provider: str
-    engine_seconds: str
-    estimated: bool
-
-
 def profit(currency: str, sums: Sums) -> Profit:
     margin = sums.revenue_nanos - sums.cost_nanos
     each = [_half_up(nanos, sums.requests) for nanos in (sums.revenue_nanos, margin)] if sums.requests else None
@@ -177,73 +133,6 @@ def statement(
     )
 
 
-def series(figures: Figures, currency: str, t: Translator) -> Series:
-    """Every bucket of the period in order, empty ones included."""
-    times = _times(figures)
-    points = [figures.by_bucket.get(bucket, {}).get(currency, Sums()) for bucket, _ in times]
-    captions = [
-        t(
-            "chart.point",
-            when=_moment(seconds, figures.step),
-            revenue=money(point.revenue_nanos, currency).text,
-            cost=money(point.cost_nanos, currency).text,
-            margin=money(point.revenue_nanos - point.cost_nanos, currency).text,
-        )
-        for (_, seconds), point in zip(times, points, strict=True)
-    ]
-    best = max(range(len(points)), key=lambda index: points[index].revenue_nanos, default=None)
-    peak = "" if best is None or not points[best].revenue_nanos else money(points[best].revenue_nanos, currency).text
-    step = t(f"chart.by_{figures.step}")
-    return Series(
-        step=figures.step,
-        currency=currency,
-        symbol=text.symbol_of(currency),
-        times=[seconds for _, seconds in times],
-        revenue=[point.revenue_nanos for point in points],
-        cost=[point.cost_nanos for point in points],
-        captions=captions,
-        peak=peak,
-        summary=t("chart.summary", step=step, peak=peak, when=_moment(times[best][1], figures.step))
-        if peak and best is not None
-        else t("chart.summary_empty"),
-        since=_since(figures, t),
-    )
-
-
-def _since(figures: Figures, t: Translator) -> str:
-    """Told when less than the whole period is at hand. The last hour has no other source than the chart's own."""
-    if figures.chart_from_ns is None:
-        return ""
-    key = "chart.begins" if figures.period == "hour" else "chart.since"
-    return t(key, time=text.clock_time(figures.chart_from_ns))
-
-
-def _times(figures: Figures) -> list[tuple[int, int]]:
-    """(bucket, seconds since the epoch at which it begins) from the period's begin to now."""
-    now_ns = figures.at_ns
-    if figures.step == "minute":
-        last = now_ns // MINUTE_NS
-        return [(bucket, bucket * 60) for bucket in range(last - 59, last + 1)]
-    if figures.step == "hour":
-        first = now_ns // DAY_NS * (DAY_NS // HOUR_NS)
-        return [(bucket, bucket * 3_600) for bucket in range(first, first + DAY_NS // HOUR_NS)]
-    today = now_ns // DAY_NS
-    if figures.step == "day":
-        days = 7 if figures.period == "week" else 30
-        return [(day, day * 86_400) for day in range(today - days + 1, today + 1)]
-    last = month_of(today)
-    first = max(min([*figures.by_bucket, last - 5]), last - _MONTHS_LIMIT + 1)
-    return [
-        (month, int(datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC).timestamp()))
-        for month in range(first, last + 1)
-    ]
-
-
-def _moment(seconds: int, step: Step) -> str:
-    at = datetime.fromtimestamp(seconds, UTC)
-    return at.strftime({"minute": "%H:%M", "hour": "%H:%M", "day": "%Y-%m-%d", "month": "%Y-%m"}[step])
-
-
 def row(record: RequestRecord, names: Mapping[str, str]) -> Row:
     end, held = record.end, record.held
     state: State = "held"
@@ -266,7 +155,7 @@ def row(record: RequestRecord, names: Mapping[str, str]) -> Row:
 
 
 def _with_settlement(shown: Row, end: Settled) -> Row:
-    cost_nanos = _cost_nanos(end)
+    cost_nanos = cost_nanos_of(end)
     return msgspec.structs.replace(
         shown,
         settled=True,
@@ -281,7 +170,7 @@ def _with_settlement(shown: Row, end: Settled) -> Row:
     )
 
 
-def _cost_nanos(settled: Settled) -> int:
+def cost_nanos_of(settled: Settled) -> int:
     """Costs in the currency of the charge. Others are in the statement, where each currency has its line."""
     return sum(cost.nanos for cost in settled.costs if cost.currency == settled.currency)
 
@@ -330,43 +219,3 @@ def _customer(key: tuple[str, str], wallets: Sequence[Wallet], sums: Sums, names
         revenue=money(sums.revenue_nanos, currency),
         margin=money(sums.revenue_nanos - sums.cost_nanos, currency),
     )
-
-
-def receipt(settled: Settled) -> ReceiptView:
-    currency = settled.currency
-    cost_nanos = _cost_nanos(settled)
-    margin_nanos = settled.posted_nanos - cost_nanos
-    carry_attos = settled.posted_nanos * ATTOS_PER_NANO - sum(line.attos for line in settled.lines)
-    providers = [cost.provider for cost in settled.costs]
-    engine_ms = sum(cost.engine_ms for cost in settled.costs)
-    return ReceiptView(
-        request_id=settled.hold_id,
-        lines=[
-            ReceiptLine(
-                line.meter,
-                text.count(line.quantity),
-                _rate(line.meter, line.rate_attos, currency),
-                _per_million(line.meter),
-                money_attos(line.attos, currency),
-            )
-            for line in settled.lines
-        ],
-        carry=money_attos(carry_attos, currency) if carry_attos else None,
-        charge=money(settled.posted_nanos, currency),
-        cost=money(cost_nanos, currency),
-        margin=money(margin_nanos, currency),
-        share=text.share(margin_nanos, settled.posted_nanos),
-        shortfall=money(settled.shortfall_nanos, currency) if settled.shortfall_nanos else None,
-        balance=money(settled.balance_nanos, currency),
-        provider="" if providers == ["own"] else ", ".join(providers),
-        engine_seconds=f"{engine_ms / 1000:.2f}" if providers == ["own"] else "",
-        estimated=settled.estimated,
-    )
-
-
-def _per_million(meter: str) -> bool:
-    return meter.endswith("_tokens") or meter == "characters"
-
-
-def _rate(meter: str, rate_attos: int, currency: str) -> MoneyText:
-    return text.rate_per_million(rate_attos, currency) if _per_million(meter) else money_attos(rate_attos, currency)
