@@ -92,6 +92,17 @@ async def test_what_a_plan_may_not_say_is_refused_whole(desk, raw, code):
     assert [row.plan_id for row in desk.billing.plans.page().items] == ["payg"]
 
 
+async def test_prices_do_not_change_for_a_time_that_is_over(desk, clock):
+    """After the version in force, but before now: requests of that time are rated already."""
+    clock.advance(60 * 86_400)
+    late = PAYG.replace(b"currency", b"effective = 2026-02-01T00:00:00Z\ncurrency").replace(b"0.60", b"0.70")
+    with pytest.raises(MintageError) as refused:
+        desk.billing.plans.apply("t", late, "toml")
+    assert (refused.value.code, refused.value.param) == ("conflict", "effective")
+    assert "past" in refused.value.message
+    assert len(desk.billing.plans.history("payg")) == 1
+
+
 async def test_a_touched_price_version_is_noticed(desk):
     version = desk.price()
     with desk.database.write() as connection:

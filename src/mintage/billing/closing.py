@@ -149,7 +149,7 @@ class Closing:
             )
         await self._catch_up()
         usage = await asyncio.to_thread(self._ledger.usage_lines, tenant.id, period.start_ns, period.end_ns)
-        owed = minimum_line(version, sum(row.attos for row in usage if row.product != ADJUSTMENT))
+        owed = minimum_line(version, sum(row.attos for row in usage))
         if owed is not None:
             await self._settle(wallet, owed, ADJUSTMENT, period, "minimum")
             await self._catch_up()
