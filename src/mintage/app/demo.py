@@ -17,6 +17,7 @@ from mintage.base import METERS, MintageError, Usage
 from mintage.billing import Invoice
 from mintage.books import Settled
 
+REQUESTS_MIN: Final = 3
 REQUESTS_MAX: Final = 1_000
 _TIMEOUT_S: Final = 120.0
 _CUT_AFTER_CHUNKS: Final = 5
@@ -131,12 +132,19 @@ def _bearer(customer: DemoCustomer) -> dict[str, str]:
     return {"authorization": f"Bearer {customer.key}"}
 
 
+def check_size(requests: int) -> None:
+    """Raises MintageError("invalid_request") for a demo of another size than run_demo can make."""
+    if not REQUESTS_MIN <= requests <= REQUESTS_MAX:
+        raise MintageError(
+            "invalid_request",
+            f"A demo makes {REQUESTS_MIN} to {REQUESTS_MAX} requests.",
+            "Choose another --requests.",
+        )
+
+
 async def run_demo(service: Service, requests: int, step: Callable[[str], None] = lambda _: None) -> DemoResult:
     """Make `requests` paid requests, one of them cut midway, and one that is refused; then close and verify."""
-    if not 3 <= requests <= REQUESTS_MAX:
-        raise MintageError(
-            "invalid_request", f"A demo makes 3 to {REQUESTS_MAX} requests.", "Choose another --requests."
-        )
+    check_size(requests)
     app = service.app
     customers = await set_up(app)
     empty = await _empty_customer(app)

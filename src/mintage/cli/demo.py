@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mintage.app import App, Service
-from mintage.app.demo import DemoResult, run_demo
+from mintage.app.demo import DemoResult, check_size, run_demo
 from mintage.app.first_run import pull_default_model
 from mintage.app.pages import make_pages
 from mintage.base import Settings
@@ -19,6 +19,7 @@ from mintage.cli.progress import pull_progress
 
 async def demo(settings: Settings, *, requests: int, as_json: bool) -> DemoResult:
     """Serve on a free port, run the loop, stop. The home keeps what happened."""
+    check_size(requests)
     out = Console(stderr=as_json)
     app = await App.open(msgspec.structs.replace(settings, port=0))
     try:
