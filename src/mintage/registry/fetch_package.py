@@ -102,11 +102,13 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, meter: Meter) -> None
 def _largest(folder: Path) -> int:
     """The length of the wheel so far, wherever under folder pip is writing it."""
     size = 0
-    for path in folder.rglob("*.whl"):
-        try:
-            size = max(size, path.stat().st_size)
-        except OSError:  # pip moves and removes its files as it goes
-            continue
+    for root, _, names in os.walk(folder):  # unlike rglob it bears folders that go away while it looks
+        for name in names:
+            if name.endswith(".whl"):
+                try:
+                    size = max(size, Path(root, name).stat().st_size)
+                except OSError:  # pip moves and removes its files as it goes
+                    continue
     return size
 
 
