@@ -10,9 +10,11 @@ from mintage.pricing.costs import CostBook, compute_cost
 from mintage.pricing.explain import ExplainedLine
 from mintage.pricing.funds import AutoTopUp, CreditUnit, Grant, Pack, ProgressiveBilling, Trial
 from mintage.pricing.json_schema import plan_schema
+from mintage.pricing.lint import Finding, lint_plan
+from mintage.pricing.markup import resolve_markups
 from mintage.pricing.metric import Event, Metric, Span, usage_event
 from mintage.pricing.parse import load_plan, plan_from_data
-from mintage.pricing.plan import Adjustment, Fee, Plan, Price
+from mintage.pricing.plan import Adjustment, CostPlus, Fee, Plan, Price
 from mintage.pricing.policies import BillingPolicy, InputPolicy, Limits, OutputPolicy, Policies
 from mintage.pricing.profit_models import PROFIT_MODELS, ProfitModel
 from mintage.pricing.quote import Quote, QuoteLine, QuoteStep, quote
@@ -28,10 +30,12 @@ __all__ = [
     "AutoTopUp",
     "BillingPolicy",
     "CostBook",
+    "CostPlus",
     "CreditUnit",
     "Event",
     "ExplainedLine",
     "Fee",
+    "Finding",
     "Grant",
     "InputPolicy",
     "Limits",
@@ -58,12 +62,14 @@ __all__ = [
     "compile_plan",
     "compute_cost",
     "freeze_plan",
+    "lint_plan",
     "load_plan",
     "load_usage",
     "plan_from_data",
     "plan_schema",
     "plan_states",
     "quote",
+    "resolve_markups",
     "thaw_version",
     "usage_event",
 ]

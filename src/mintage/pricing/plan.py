@@ -18,7 +18,18 @@ from mintage.pricing.funds import AutoTopUp, CreditUnit, Grant, Pack, Progressiv
 from mintage.pricing.period.commitment import Commitment
 from mintage.pricing.policies import Policies
 from mintage.pricing.rates import TIME_WORDS, Rate
-from mintage.pricing.words import Conditions, Funding, ModelPattern, Moment, Names, Period, Slug, Window
+from mintage.pricing.words import Conditions, Funding, Label, ModelPattern, Moment, Names, Period, Slug, Window
+
+
+class CostPlus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Rates taken from the provider price book when the plan is applied: cost plus a percentage, rounded up."""
+
+    provider: Annotated[Label, Meta(description="Provider in the price book, e.g. openai.")]
+    percent: Annotated[Decimal, Meta(description="On top of cost; 20 charges 1.20 for a cost of 1.")]
+    model: Annotated[str, Meta(max_length=200, description="The provider's name of the model; else ours.")] = ""
+    context: Annotated[Conditions, Meta(description='Service class of the provider, e.g. {processing = "batch"}.')] = (
+        msgspec.field(default_factory=dict)
+    )
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -49,12 +60,17 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     outcomes: Rate | None = None
     seats: Rate | None = None
     duration_ms: Rate | None = None
+    markup: Annotated[CostPlus | None, Meta(description="Instead of rates: cost plus a percentage.")] = None
+    note: Annotated[str, Meta(max_length=200, description="Where the rates come from.")] = ""
     minimum: Annotated[Decimal | None, Meta(description="Least charge of one request.")] = None
     maximum: Annotated[Decimal | None, Meta(description="Greatest charge of one request.")] = None
 
     def __post_init__(self) -> None:
         rates = self.rates()
-        if not rates:
+        if self.markup is not None:
+            if rates or "*" in self.model:
+                raise ValueError(f"markup prices one model by itself; {self.model!r} has a star or rates besides")
+        elif not rates:
             raise ValueError(f"the price of {self.model!r} has no rate; add e.g. input_tokens.per_million")
         for meter, rate in rates.items():
             if meter.endswith("_ms") != (rate.word in TIME_WORDS):

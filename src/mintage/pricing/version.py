@@ -60,6 +60,12 @@ def _nanoseconds(moment: datetime) -> int:
 
 def freeze_plan(plan: Plan, *, applied_ns: int) -> PriceVersion:
     """The version of a plan that is applied now. A plan without its own `effective` takes effect at applied_ns."""
+    if named := next((price.model for price in plan.prices if price.markup is not None), None):
+        raise MintageError(
+            "invalid_request",
+            f"The mark-up of {named} is not resolved: a price version states its rates.",
+            "Resolve it against a price book first.",
+        )
     canonical = canonical_form(plan)
     effective_ns = applied_ns if plan.effective is None else _nanoseconds(plan.effective)
     return PriceVersion(id=_identify(plan.id, canonical), plan=plan, effective_ns=effective_ns, canonical=canonical)

@@ -9,12 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-from mintage.base import METERS, Cost, MintageError, Usage, check_currency
+from mintage.base import ATTOS_PER_UNIT, METERS, Cost, MintageError, Usage, check_currency
 from mintage.pricing.card import RateCard
 from mintage.pricing.costs.data import ModelPrices, PriceFile, ProviderPrices, decode_provider, read_price_file
 from mintage.pricing.costs.match import Matcher, compile_clause, dashed_dates
 from mintage.pricing.costs.schedule import Schedule, total_attos
 from mintage.pricing.rates import round_half_up, to_attos
+from mintage.pricing.sheet import FREE
 
 _CACHE_LIMIT: Final = 4096
 _NAME_LIMIT: Final = 256
@@ -85,13 +86,25 @@ class CostBook:
     def rates(
         self, provider: str, model: str, at_ns: int, *, prompt_tokens: int = 0, context: Mapping[str, str] | None = None
     ) -> dict[str, Fraction]:
-        """meter -> currency units for one unit, where the book has a price; for mark-ups and for the linter."""
-        compiled = self._schedule(provider, model).compiled(prompt_tokens, at_ns, context or _NOTHING)
-        return {
-            meter: Fraction(rate[1], rate[2] * 10**18)
-            for meter, rate in zip(METERS, compiled, strict=True)
-            if rate is not None and rate[1]
-        }
+        """meter -> currency units for one unit, where the book has a price; the dearest hour of the day counts.
+
+        For mark-ups and for the linter. Raises MintageError("unpriceable") for what the book does not know.
+        """
+        schedule = self._schedule(provider, model)
+        found: dict[str, Fraction] = {}
+        for moment in schedule.moments(at_ns):
+            compiled = schedule.compiled(prompt_tokens, moment, context or _NOTHING)
+            for meter, rate in zip(METERS, compiled, strict=True):
+                if rate is not None and rate is not FREE:
+                    each = Fraction(rate[1], rate[2] * ATTOS_PER_UNIT)
+                    found[meter] = max(found.get(meter, each), each)
+        return found
+
+    def cliffs(self, provider: str, model: str, at_ns: int, context: Mapping[str, str] | None = None) -> list[int]:
+        """Prompt lengths above which another price holds, at any hour of the day."""
+        schedule = self._schedule(provider, model)
+        found = {start for moment in schedule.moments(at_ns) for start in schedule.cliffs(moment, context or _NOTHING)}
+        return sorted(found)
 
     def _schedule(self, provider: str, model: str) -> Schedule:
         key = (provider, model)

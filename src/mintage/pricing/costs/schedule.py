@@ -17,6 +17,9 @@ from mintage.pricing.sheet import FREE, CompiledRate
 
 _NOTHING: Final[Mapping[str, str]] = {}
 
+_SECOND_NS: Final = 1_000_000_000
+_DAY_NS: Final = 86_400 * _SECOND_NS
+
 #: A context value that asks for nothing special, in any context.
 STANDARD: Final = frozenset({"standard", "default"})
 
@@ -56,6 +59,17 @@ class Schedule:
             bands = tuple(self._compile_all(prices, start + 1) for start in (-1, *starts))
             found = self._bands[key] = starts, bands
         return found[1][bisect_left(found[0], prompt_tokens)]
+
+    def cliffs(self, at_ns: int, context: Mapping[str, str] = _NOTHING) -> tuple[int, ...]:
+        """Prompt lengths above which another price holds."""
+        self.compiled(0, at_ns, context)
+        return self._bands[self._select(at_ns, context)][0]
+
+    def moments(self, at_ns: int) -> list[int]:
+        """The instant and, of its day, every other one at which a price by the hour begins."""
+        day = at_ns - at_ns % _DAY_NS
+        listed = (*self.model.prices, *self._variants)
+        return [at_ns, *(day + second * _SECOND_NS for entry in listed for second in entry.between or ())]
 
     def exact(
         self, usage: Usage, parts: Mapping[str, int], at_ns: int, context: Mapping[str, str] = _NOTHING
