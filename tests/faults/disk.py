@@ -61,16 +61,16 @@ class Disk(apsw.VFS):
         self.lock = threading.RLock()
         self.files = {}
         self.kind = None
-        self.countdown = 0
+        self.countdown = self.times = 0
         super().__init__(name, "")
 
     def xOpen(self, name, flags):
         return File(self, name, flags)
 
-    def fail(self, kind, after=0):
-        """kind: full (writes), eio_write, eio_sync; the first `after` such calls still work."""
+    def fail(self, kind, after=0, times=10**9):
+        """kind: full (writes), eio_write, eio_sync; the first `after` such calls still work, the next `times` fail."""
         with self.lock:
-            self.kind, self.countdown = kind, after
+            self.kind, self.countdown, self.times = kind, after, times
 
     def heal(self):
         self.kind = None
@@ -81,10 +81,14 @@ class Disk(apsw.VFS):
             return
         if self.kind == "full" and call == "sync":
             return
+        error = apsw.FullError("disk full") if self.kind == "full" else apsw.IOError("input/output error")
         if self.countdown > 0:
             self.countdown -= 1
             return
-        raise apsw.FullError("disk full") if self.kind == "full" else apsw.IOError("input/output error")
+        self.times -= 1
+        if self.times == 0:
+            self.kind = None
+        raise error
 
     def cut(self, source, target, chance=None):
         """Copy the SQLite files of folder `source` as after a power cut now. chance: a Random, or None for "nothing

@@ -7,6 +7,8 @@ names every contradiction between the two, and within the log.
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+import apsw
+
 from mintage.base import MintageError
 from mintage.books import Expired, FrameReader, Held, Released, Reported, Settled, ToppedUp, WalletOpened
 from mintage.books.entries import decode_frame, number
@@ -119,8 +121,8 @@ def judge(path, claims):
     """The problems, at best []: (acknowledgements against the log, the log against itself)."""
     try:
         books = Books(path)
-    except MintageError as error:
-        return [f"the log cannot be read: {error}"], None
+    except (MintageError, apsw.Error, TypeError, ValueError) as error:
+        return [f"the log cannot be read: {error!r}"], None
     problems = claims.contradictions + books.problems
     for hold_id in claims.all("hold"):
         if hold_id not in books.held:

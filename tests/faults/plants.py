@@ -1,6 +1,9 @@
 """Planted bugs: each breaks one promise of the log, and a test shows that the fault plan catches it."""
 
+import contextlib
 from pathlib import Path
+
+import apsw
 
 import mintage.books.log as log_module
 import mintage.books.log_archive as log_archive
@@ -10,6 +13,8 @@ from mintage.books.log_reader import archive_folder
 from mintage.books.log_store import Store, connect
 from mintage.books.log_writer import EventBatch, Writer
 from mintage.books.wallets import Snapshot, WalletBook
+
+from .disk import File
 
 
 def ack_before_commit():
@@ -124,19 +129,17 @@ def fsync_off():
     Store.__init__ = unsafe
 
 
-def failed_commit_is_retried():
-    """After an error of write or fsync: try the same frame again, and believe the second answer."""
-    write = Store.write
+def failed_fsync_is_retried():
+    """After a failed sync the system has dropped the bytes; the second sync succeeds and means nothing."""
+    sync = File.xSync
 
-    def stubborn(self, count, body):
-        for _ in range(5):
-            try:
-                return write(self, count, body)
-            except Exception:
-                continue
-        return write(self, count, body)
+    def stubborn(self, flags):
+        try:
+            sync(self, flags)
+        except apsw.Error:
+            sync(self, flags)
 
-    Store.write = stubborn
+    File.xSync = stubborn
 
 
 def failed_commit_is_ignored():
@@ -167,3 +170,28 @@ def plant(name):
     """Install the bug of that name in this process; an empty name installs none."""
     if name:
         globals()[name]()
+
+
+_TOUCHED = (
+    (Writer, "_commit"),
+    (CommitLog, "settle"),
+    (CommitLog, "top_up"),
+    (CommitLog, "expire"),
+    (WalletBook, "snapshot"),
+    (Intake, "_decide"),
+    (Store, "__init__"),
+    (Store, "write"),
+    (File, "xSync"),
+)
+
+
+@contextlib.contextmanager
+def planted(name):
+    """The bug of that name, for the length of a with block."""
+    kept = [(owner, attribute, getattr(owner, attribute)) for owner, attribute in _TOUCHED]
+    plant(name)
+    try:
+        yield
+    finally:
+        for owner, attribute, original in kept:
+            setattr(owner, attribute, original)
