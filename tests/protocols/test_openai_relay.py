@@ -247,3 +247,31 @@ def test_what_is_no_answer_is_not_relayed(raw: bytes) -> None:
     with pytest.raises(MintageError) as caught:
         openai.relay_answer(raw)
     assert caught.value.code == "upstream_failed"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"choices":[{"message":{"content":"\\"usage\\" {\\"prompt_tokens\\":1}"}}],"usage":{"prompt_tokens":1,"cost":9}}',
+        b'{"usage":{"prompt_tokens":5,"completion_tokens":2,"cost":9}, "choices": [{"message":{"content":"x"}}]}',
+        b'{"usage":{"prompt_tokens":9},"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":5,"cost":9}}',
+        b'{"choices":[{"message":{"content":"x"},"usage":{"prompt_tokens":5,"cost":9}}],"usage":{"prompt_tokens":5,"cost":9}}',
+        b'{"choices":[{"message":{"content":"x"}}]}',
+        b'{"choices":[{"message":{"content":"x"}}],"usage":null}',
+    ],
+)
+def test_the_usage_shown_is_the_usage_billed_wherever_it_stood(raw: bytes) -> None:
+    """The numbers are put in place without decoding the answer; whatever looks like them must not mislead that."""
+    relayed = openai.relay_answer(raw)
+    shown = json.loads(
+        relayed.body, object_pairs_hook=lambda pairs: dict(pairs) if _once(pairs) else pytest.fail("twice")
+    )
+    usage = relayed.report.usage
+    assert shown["usage"]["prompt_tokens"] == usage.prompt_tokens
+    assert shown["usage"]["completion_tokens"] == usage.completion_tokens
+    assert "cost" not in shown["usage"]
+    assert shown["choices"] == json.loads(raw)["choices"]
+
+
+def _once(pairs: list[tuple[str, object]]) -> bool:
+    return len({key for key, _ in pairs}) == len(pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -40,13 +41,6 @@ class ModelMeters:
         self.first_token_ms_buckets = [0] * (len(LATENCY_EDGES_MS) + 1)
 
 
-def _bucket(value_ms: float) -> int:
-    for i, edge in enumerate(LATENCY_EDGES_MS):
-        if value_ms <= edge:
-            return i
-    return len(LATENCY_EDGES_MS)
-
-
 class GatewayMeters:
     """Monotonic since the process started. A restart begins at zero, as Prometheus expects."""
 
@@ -81,7 +75,7 @@ class GatewayMeters:
         meters.cost_nanos += receipt.cost_nanos
         latency_ms = conversation.latency_ms()
         meters.latency_ms_sum += latency_ms
-        meters.latency_ms_buckets[_bucket(latency_ms)] += 1
+        meters.latency_ms_buckets[bisect_left(LATENCY_EDGES_MS, latency_ms)] += 1
         if (first_token_ms := conversation.first_token_ms()) is not None:
             meters.first_token_ms_sum += first_token_ms
-            meters.first_token_ms_buckets[_bucket(first_token_ms)] += 1
+            meters.first_token_ms_buckets[bisect_left(LATENCY_EDGES_MS, first_token_ms)] += 1

@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from mintage.base import Usage
+
 if TYPE_CHECKING:
     from mintage.gateway.conversation import Conversation
 
+_NO_USAGE: Final = Usage()
 _FLUSH_S: Final = 0.25
 _WAITING_LIMIT: Final = 10_000  # lines; beyond it lines are dropped and counted
 _FILE_LIMIT_BYTES: Final = 64 * 1024 * 1024  # then it becomes requests.1.jsonl, and the one before that goes
 
 
-class RequestLine(msgspec.Struct, omit_defaults=True, kw_only=True):
+class RequestLine(msgspec.Struct, omit_defaults=True, gc=False):
+    """Written in this order; what is zero or empty is left out."""
+
     time_ns: int
     request_id: str
     tenant_id: str
@@ -77,23 +82,24 @@ class RequestLog:
 
 
 def _line(conversation: Conversation, outcome: str) -> RequestLine:
-    caller, usage, receipt = conversation.caller, conversation.usage, conversation.receipt
-    line = RequestLine(
-        time_ns=conversation.started_ns,
-        request_id=conversation.id,
-        tenant_id=caller.tenant_id,
-        key_id=caller.key_id,
-        model=conversation.request.model,
-        outcome=outcome,
-        latency_ms=round(conversation.latency_ms(), 3),
-        first_token_ms=conversation.first_token_ms(),
-        estimated=conversation.estimated,
+    caller, usage, receipt = conversation.caller, conversation.usage or _NO_USAGE, conversation.receipt
+    charge_nanos, cost_nanos = (receipt.posted_nanos, receipt.cost_nanos) if receipt is not None else (0, 0)
+    return RequestLine(
+        conversation.started_ns,
+        conversation.id,
+        caller.tenant_id,
+        caller.key_id,
+        conversation.request.model,
+        outcome,
+        round(conversation.latency_ms(), 3),
+        conversation.first_token_ms(),
+        usage.input_tokens,
+        usage.cached_read_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        receipt.currency if receipt is not None else "",
+        charge_nanos,
+        cost_nanos,
+        charge_nanos - cost_nanos,
+        conversation.estimated,
     )
-    if usage is not None:
-        line.input_tokens, line.cached_read_tokens = usage.input_tokens, usage.cached_read_tokens
-        line.output_tokens, line.reasoning_tokens = usage.output_tokens, usage.reasoning_tokens
-    if receipt is not None:
-        line.currency = receipt.currency
-        line.charge_nanos, line.cost_nanos = receipt.posted_nanos, receipt.cost_nanos
-        line.margin_nanos = receipt.posted_nanos - receipt.cost_nanos
-    return line

@@ -129,15 +129,18 @@ class Exchange:
         """The client reads more slowly than we write: stop until on_writable, or await drain()."""
         return self._connection.write_paused
 
-    def send(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes = b"") -> None:
-        """The whole answer at once; content-length, date, server and connection are added."""
+    def send(self, status: int, headers: Sequence[tuple[bytes, bytes]] | bytes, body: bytes = b"") -> None:
+        """The whole answer at once; content-length, date, server and connection are added.
+
+        headers may be lines that end in CR LF, ready made, where every value is our own and cannot break out.
+        """
         if self._state != _OPEN:
             raise RuntimeError("the answer was started before")
         if self.disconnected:
             self._state = _ENDED
             return
         connection = self._connection
-        head = connection.heads.of(status) + header_block(headers)
+        head = connection.heads.of(status) + (headers if isinstance(headers, bytes) else header_block(headers))
         if not self.keep_alive or connection.closing:
             self.keep_alive = False
             head += b"connection: close\r\n"

@@ -17,7 +17,7 @@ from mintage.gateway import Caller, Conversation, Gateway, Replay, cut_error
 from mintage.protocols import openai
 from mintage.server.exchange import Exchange, HttpRequest
 from mintage.server.listener import Handler
-from mintage.server.receipts import receipt_headers, receipt_json
+from mintage.server.receipts import answer_lines, receipt_headers, receipt_json
 
 _JSON: Final = (b"content-type", b"application/json")
 _EVENTS: Final = (
@@ -175,10 +175,10 @@ class OpenAIDoor:
         body: bytes,
         replay_key: tuple[str, str] | None = None,
     ) -> None:
-        headers = [_JSON, *receipt_headers(conversation)]
         if replay_key is not None:
+            headers = [_JSON, *receipt_headers(conversation)]
             self._gateway.replays.finish(*replay_key, conversation.id, Replay(200, headers, body))
-        exchange.send(200, headers, body)
+        exchange.send(200, answer_lines(conversation), body)
 
 
 class _WholeOutput:

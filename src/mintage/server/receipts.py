@@ -9,10 +9,9 @@ from mintage.gateway import Caller, Conversation
 
 def amount_text(nanos: int, currency: str) -> bytes:
     """Exact: 1_500_000 nanos of USD is b"0.0015 USD"."""
-    sign = "-" if nanos < 0 else ""
     whole, fraction = divmod(abs(nanos), 1_000_000_000)
-    digits = f"{fraction:09d}".rstrip("0")
-    return f"{sign}{whole}.{digits or '0'} {currency}".encode()
+    digits = b"%09d" % fraction
+    return b"%b%d.%b %b" % (b"-" if nanos < 0 else b"", whole, digits.rstrip(b"0") or b"0", currency.encode())
 
 
 def receipt_headers(conversation: Conversation) -> list[tuple[bytes, bytes]]:
@@ -24,6 +23,20 @@ def receipt_headers(conversation: Conversation) -> list[tuple[bytes, bytes]]:
     elif (hold := conversation.hold) is not None:
         headers.append((b"x-mintage-hold", amount_text(hold.amount_nanos, hold.currency)))
     return headers
+
+
+def answer_lines(conversation: Conversation) -> bytes:
+    """The header lines of a settled whole answer, ready made: receipt_headers() and its content type."""
+    receipt = conversation.receipt
+    if receipt is None:
+        return b"content-type: application/json\r\nx-request-id: %b\r\n" % conversation.id.encode()
+    return (
+        b"content-type: application/json\r\nx-request-id: %b\r\nx-mintage-charge: %b\r\nx-mintage-balance: %b\r\n"
+    ) % (
+        conversation.id.encode(),
+        amount_text(receipt.posted_nanos, receipt.currency),
+        amount_text(receipt.balance_nanos, receipt.currency),
+    )
 
 
 def receipt_json(log: CommitLog, caller: Caller, request_id: str) -> dict[str, object]:

@@ -7,11 +7,12 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from mintage.base import MintageError, UsageReported
+from mintage.base import MintageError, Usage, UsageReported
+from mintage.protocols.openai.answer_wire import NULL
 from mintage.protocols.openai.encode_request import OutputLimitField
 from mintage.protocols.openai.tally import Tally, members, scan
 from mintage.protocols.openai.upstream_errors import unreadable
-from mintage.protocols.openai.usage import encode_usage
+from mintage.protocols.openai.usage import encode_usage, parse_usage
 
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _json = msgspec.json.Encoder().encode
@@ -65,11 +66,24 @@ def relay_answer(raw: bytes, *, model: str | None = None) -> RelayedAnswer:
     chunk = scan(raw)
     if not chunk.choices:
         raise unreadable("an answer without choices")
-    tally = Tally()
-    tally.add(chunk)
-    report = tally.report(streamed=False)
+    usage = parse_usage(chunk.usage) if chunk.usage != NULL else None
+    if usage is not None and usage.completion_tokens:
+        report = UsageReported(usage=usage)
+    else:
+        tally = Tally()
+        tally.add(chunk)
+        report = tally.report(streamed=False)
+    return RelayedAnswer(_billed(raw, chunk.usage, report.usage, model), report, chunk.id or "", chunk.model or "")
+
+
+def _billed(raw: bytes, theirs: Raw, usage: Usage, model: str | None) -> bytes:
+    """The answer with the usage that is billed, and under the name that was asked for."""
+    ours = encode_usage(usage)
+    # Inside a string a quote is escaped, so the key can only be the answer's own: put the numbers in its place.
+    if model is None and raw.count(b'"usage"') == 1 and raw.count(theirs) == 1:
+        return raw.replace(theirs, ours)
     body = members(raw)
-    body["usage"] = Raw(encode_usage(report.usage))
+    body["usage"] = Raw(ours)
     if model is not None:
         body["model"] = Raw(_json(model))
-    return RelayedAnswer(_json(body), report, chunk.id or "", chunk.model or "")
+    return _json(body)
