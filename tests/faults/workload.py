@@ -19,6 +19,10 @@ def attos_of(hold_id):
     return random.Random(hold_id).randrange(1, 900 * 10**9)
 
 
+def wallet_of(hold_id):
+    return random.Random(hold_id).choice(WALLETS)
+
+
 def event_of(event_id):
     tokens = random.Random(event_id).randrange(1000)
     return UsageEvent(tenant_id=TENANT, source="crm", id=event_id, occurred_ns=NOW_NS, usage=Usage(input_tokens=tokens))
@@ -61,21 +65,20 @@ class Clients:
     async def hold(self):
         hold_id = self.name("r")
         self.claims.trying("hold", hold_id)
-        wallet = self.random.choice(WALLETS)
-        await self.log.hold(hold(hold_id, 1000, wallet=wallet))
+        await self.log.hold(hold(hold_id, 1000, wallet=wallet_of(hold_id)))
         self.claims.tell("hold", hold_id)
-        return hold_id, wallet
+        return hold_id
 
     async def request(self):
-        hold_id, wallet = await self.hold()
-        await asyncio.gather(*(self.settle(hold_id, wallet) for _ in range(self.random.randrange(1, 4))))
+        hold_id = await self.hold()
+        await asyncio.gather(*(self.settle(hold_id) for _ in range(self.random.randrange(1, 4))))
 
-    async def settle(self, hold_id, wallet):
-        receipt = await self.log.settle(settlement(hold_id, attos_of(hold_id), wallet=wallet))
+    async def settle(self, hold_id):
+        receipt = await self.log.settle(settlement(hold_id, attos_of(hold_id), wallet=wallet_of(hold_id)))
         self.claims.tell("settle", hold_id, receipt.posted_nanos)
 
     async def give_up(self):
-        hold_id, _ = await self.hold()
+        hold_id = await self.hold()
         await self.log.release(hold_id, "client gone")
         self.claims.tell("end", hold_id, "Released")
 
@@ -121,9 +124,7 @@ async def redeliver(log, claims, chance):
 
 async def _again(log, claims, kind, name):
     if kind == "settle":
-        known = log.settled(name)
-        wallet = known.wallet_id if known else "wal_1"
-        receipt = await log.settle(settlement(name, attos_of(name), wallet=wallet))
+        receipt = await log.settle(settlement(name, attos_of(name), wallet=wallet_of(name)))
         claims.tell("settle", name, receipt.posted_nanos)
     elif kind == "top_up":
         await log.top_up("wal_1", 5000, source="bank", source_id=name, kind="cash")
