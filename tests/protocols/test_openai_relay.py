@@ -252,7 +252,7 @@ def test_what_is_no_answer_is_not_relayed(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b'{"choices":[{"message":{"content":"\\"usage\\" {\\"prompt_tokens\\":1}"}}],"usage":{"prompt_tokens":1,"cost":9}}',
+        b'{"choices":[{"message":{"content":"\\"usage\\" {\\"prompt_tokens\\":1}"}}],"usage":{"prompt_tokens":1}}',
         b'{"usage":{"prompt_tokens":5,"completion_tokens":2,"cost":9}, "choices": [{"message":{"content":"x"}}]}',
         b'{"usage":{"prompt_tokens":9},"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":5,"cost":9}}',
         b'{"choices":[{"message":{"content":"x"},"usage":{"prompt_tokens":5,"cost":9}}],"usage":{"prompt_tokens":5,"cost":9}}',
