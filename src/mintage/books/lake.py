@@ -93,16 +93,19 @@ class Lake:
         Deliveries may be repeated, reordered or cut anywhere. Raises MintageError("unavailable") when the disk
         refuses; what came before is taken, and the next call tries again.
         """
+        seal_at = segment_of(self.watermark + 1).last
         for entry in following(entries, self.watermark):
-            if entry.seq <= self.watermark:
+            seq = entry.seq
+            if seq <= self.watermark:
                 continue  # the last seal found the next segments already there
             row = lake_row(entry)
-            if segment_of(entry.seq).last == entry.seq:
-                self._seal(segment_of(entry.seq), self._tail if row is None else [*self._tail, row])
+            if seq == seal_at:
+                self._seal(segment_of(seq), self._tail if row is None else [*self._tail, row])
+                seal_at = segment_of(self.watermark + 1).last
             else:
                 if row is not None:
                     self._tail.append(row)
-                self.watermark = entry.seq
+                self.watermark = seq
         return self.watermark
 
     def _seal(self, segment: Segment, rows: Sequence[LakeRow]) -> None:
@@ -150,7 +153,7 @@ class Lake:
         """Make one file of every MERGE full neighbours; returns how many were made."""
         groups = mergeable(self._segments)
         for whole, parts in groups:
-            self._write(self.folder / whole.name, f"SELECT * FROM {self._read_files(parts)} ORDER BY seq")
+            self._write(self.folder / whole.name, f"SELECT * FROM {self._read_files(parts)}")
             for part in parts:
                 (self.folder / part.name).unlink()  # a reader that listed it before lists again
         if groups:

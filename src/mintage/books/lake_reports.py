@@ -101,7 +101,7 @@ def usage_by(
     zeros = ", ".join("0" for _ in METERS)
     rows += lake.query(
         f"SELECT {head}c.currency, 0, {zeros}, 0, 0, sum(c.nanos) FROM "
-        f"(SELECT *, unnest(costs) AS c FROM usage WHERE len(costs) > 0 AND {where}) "
+        f"(SELECT *, unnest(costs) AS c FROM usage WHERE cost_parts > 0 AND {where}) "
         "WHERE c.currency <> currency GROUP BY ALL",
         values,
     )
@@ -156,7 +156,7 @@ def raw_usage_lines(
     )
     extra = lake.query(
         "SELECT price_id, model, product, currency, x.meter, x.rate_attos, count(*), sum(x.quantity), sum(x.attos) "
-        f"FROM (SELECT *, unnest(extra) AS x FROM usage WHERE {where} AND len(extra) > 0) GROUP BY ALL",
+        f"FROM (SELECT *, unnest(extra) AS x FROM usage WHERE {where} AND extra_lines > 0) GROUP BY ALL",
         values,
     )
     sums: dict[tuple[str, str, str, str, int, str], list[int]] = {}
@@ -197,7 +197,7 @@ def lake_totals(lake: Lake, last_seq: int) -> dict[str, LakeTotals]:
         "SELECT currency, count(*), sum(charge_nanos), sum(shortfall_nanos), sum(cost_nanos) FROM usage "
         "WHERE seq <= ? GROUP BY ALL "
         "UNION ALL SELECT c.currency, 0, 0, 0, sum(c.nanos) FROM "
-        "(SELECT currency, unnest(costs) AS c FROM usage WHERE seq <= ? AND len(costs) > 0) "
+        "(SELECT currency, unnest(costs) AS c FROM usage WHERE seq <= ? AND cost_parts > 0) "
         "WHERE c.currency <> currency GROUP BY ALL",
         [last_seq, last_seq],
     )

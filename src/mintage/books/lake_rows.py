@@ -7,11 +7,13 @@ that are not so. Costs likewise: one provider and its nanos, and `costs` only wh
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
-from mintage.base import METERS, RatedLine, Usage
+from mintage.base import METERS
 from mintage.books.entries import Entry, Reported, Settled
 
 #: Bump when a column changes: the lake is rebuilt from the log under the new number.
@@ -33,7 +35,7 @@ class CostPart(msgspec.Struct, omit_defaults=True, gc=False):
     nanos: int
 
 
-class LakeRow(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+class LakeRow(msgspec.Struct, omit_defaults=True, gc=False):
     """kind: request or event. Times in microseconds since the epoch, UTC. seq finds the whole entry in the log."""
 
     seq: int
@@ -66,12 +68,14 @@ class LakeRow(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     price_id: str = ""
     currency: str = ""
     rates: str = ""
-    extra: list[ExtraLine] = msgspec.field(default_factory=list)
+    extra_lines: int = 0  # how many: most files can be skipped by it
+    extra: tuple[ExtraLine, ...] = ()
     charge_nanos: int = 0
     shortfall_nanos: int = 0
     provider: str = ""
     cost_nanos: int = 0
-    costs: list[CostPart] = msgspec.field(default_factory=list)
+    cost_parts: int = 0
+    costs: tuple[CostPart, ...] = ()
     latency_ms: float | None = None
     first_token_ms: float | None = None
     source: str = ""
@@ -89,7 +93,18 @@ _LIST_TYPES: Final = {
 _TYPES: Final[dict[str, str]] = {
     **dict.fromkeys(LakeRow.__struct_fields__, _TEXT),
     **dict.fromkeys(
-        ("seq", "at_us", "occurred_us", "charge_nanos", "shortfall_nanos", "cost_nanos", *METERS), "BIGINT"
+        (
+            "seq",
+            "at_us",
+            "occurred_us",
+            "charge_nanos",
+            "shortfall_nanos",
+            "cost_nanos",
+            "extra_lines",
+            "cost_parts",
+            *METERS,
+        ),
+        "BIGINT",
     ),
     **dict.fromkeys(("estimated", "replay"), "BOOLEAN"),
     **dict.fromkeys(("latency_ms", "first_token_ms"), "FLOAT"),
@@ -132,72 +147,82 @@ def lake_row(entry: Entry) -> LakeRow | None:
 
 
 def _request(seq: int, body: Settled) -> LakeRow:
-    rates, extra = ("", []) if body.replay_of else _rates(body)
-    cost_nanos, costs, provider = 0, [], ""
-    for cost in body.costs:
-        provider = cost.provider
-        if cost.currency == body.currency:
-            cost_nanos += cost.nanos
-        else:
-            costs = [CostPart("", "", 0)]  # not one cost in the charge's currency: list them all below
-    if costs or len(body.costs) > 1:
-        costs = [CostPart(cost.provider, cost.currency, cost.nanos) for cost in body.costs]
-    return LakeRow(
-        seq=seq,
-        kind="request",
-        at_us=body.at_ns // 1000,
-        occurred_us=body.occurred_ns // 1000,
-        tenant_id=body.tenant_id,
-        project_id=body.project_id,
-        wallet_id=body.wallet_id,
-        key_id=body.key_id,
-        model=body.model,
-        product=body.product,
-        operation=body.operation,
-        end_user=body.end_user,
-        outcome=body.outcome,
-        estimated=body.estimated,
-        replay=bool(body.replay_of),
-        price_id=body.price_id,
-        currency=body.currency,
-        rates=rates,
-        extra=extra,
-        charge_nanos=body.posted_nanos,
-        shortfall_nanos=body.shortfall_nanos,
-        provider=provider,
-        cost_nanos=cost_nanos,
-        costs=costs,
-        latency_ms=body.latency_ms,
-        first_token_ms=body.first_token_ms,
-        **_meters(body.usage),
+    """Positional, in the order of the fields: this runs for every request there is."""
+    rates: str = ""
+    extra: tuple[ExtraLine, ...] = ()
+    if not body.replay_of:
+        rates, extra = _rates(body)
+    provider, cost_nanos, costs = _costs(body)
+    return LakeRow(  # type: ignore[call-arg]  # mypy cannot count the meters
+        seq,
+        "request",
+        body.at_ns // 1000,
+        body.occurred_ns // 1000,
+        body.tenant_id,
+        body.project_id,
+        body.wallet_id,
+        body.key_id,
+        body.model,
+        body.product,
+        body.operation,
+        body.end_user,
+        body.outcome,
+        body.estimated,
+        bool(body.replay_of),
+        *astuple(body.usage),
+        body.price_id,
+        body.currency,
+        rates,
+        len(extra),
+        extra,
+        body.posted_nanos,
+        body.shortfall_nanos,
+        provider,
+        cost_nanos,
+        len(costs),
+        costs,
+        body.latency_ms,
+        body.first_token_ms,
     )
 
 
-def _meters(usage: Usage) -> dict[str, Any]:
-    return dict(usage.meters())
+def _costs(body: Settled) -> tuple[str, int, tuple[CostPart, ...]]:
+    """Who served it, what it cost in the charge's currency, and the parts where that does not say all."""
+    costs = body.costs
+    if not costs:
+        return "", 0, ()
+    if len(costs) == 1 and costs[0].currency == body.currency:
+        return costs[0].provider, costs[0].nanos, ()
+    same = sum(cost.nanos for cost in costs if cost.currency == body.currency)
+    return costs[-1].provider, same, tuple([CostPart(c.provider, c.currency, c.nanos) for c in costs])
 
 
-def _rates(body: Settled) -> tuple[str, list[ExtraLine]]:
+def _rates(body: Settled) -> tuple[str, tuple[ExtraLine, ...]]:
     """Lines that are usage x rate, as text; the others, and what the charge has beyond its lines, as they are."""
     usage = body.usage
-    named: list[str] = []
-    seen: set[str] = set()
-    extra: list[ExtraLine] = []
+    named: tuple[str | int, ...] = ()
+    extra: tuple[ExtraLine, ...] = ()
     rest = body.attos
     for line in body.lines:
+        meter, rate = line.meter, line.rate_attos
         rest -= line.attos
-        if line.meter not in seen and _is_plain(line, getattr(usage, line.meter, None)):
-            seen.add(line.meter)
-            named.append(f"{line.meter}={line.rate_attos}")
+        if (
+            line.attos == line.quantity * rate
+            and meter in _METERS
+            and line.quantity == getattr(usage, meter)
+            and meter not in named
+        ):
+            named += (meter, rate)
         else:
-            extra.append(ExtraLine(line.meter, line.quantity, str(line.rate_attos), str(line.attos)))
+            extra += (ExtraLine(meter, line.quantity, str(rate), str(line.attos)),)
     if rest:
-        extra.append(ExtraLine("other", 1, "0", str(rest)))
-    return " ".join(named), extra
+        extra += (ExtraLine("other", 1, "0", str(rest)),)
+    return _rates_text(named), extra
 
 
-def _is_plain(line: RatedLine, counted: int | None) -> bool:
-    return line.meter in _METERS and line.quantity == counted and line.attos == line.quantity * line.rate_attos
+@lru_cache(1024)
+def _rates_text(named: tuple[str | int, ...]) -> str:
+    return " ".join(f"{meter}={rate}" for meter, rate in zip(named[::2], named[1::2], strict=True))
 
 
 def _event(seq: int, body: Reported) -> LakeRow:
@@ -218,5 +243,5 @@ def _event(seq: int, body: Reported) -> LakeRow:
         event_id=event.id,
         supersedes=event.supersedes or "",
         properties=event.properties,
-        **_meters(event.usage),
+        **dict[str, Any](event.usage.meters()),
     )

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-SEGMENT_ENTRIES: Final = 10_000  # about 5,000 requests: a hold and a settlement each
+SEGMENT_ENTRIES: Final = 20_000  # about 10,000 requests: a hold and a settlement each
 MERGE: Final = 16  # so many neighbours become one file
 
 _NAME: Final = re.compile(r"(\d{16})-(\d{16})\.parquet\Z")

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from msgspec.structs import astuple
+from sqlalchemy.dialects import postgresql
 
 from mintage.base import ATTOS_PER_NANO, MintageError
 from mintage.books import ledger_tables as tables
@@ -19,7 +20,7 @@ from mintage.books.delivery import following
 from mintage.books.entries import Entry
 from mintage.books.journal import Journal, Posting, check_journal
 from mintage.books.ledger_reader import LedgerReader
-from mintage.books.ledger_rules import BUCKET_NS, Tally, WalletFacts, split_attos
+from mintage.books.ledger_rules import BUCKET_NS, Tally, UsageKey, WalletFacts
 
 _RESERVED: Final = ("top_up:", "rollup")
 
@@ -34,11 +35,9 @@ class Ledger(LedgerReader):
         super().__init__(database)
         self._log = log
         self._wallets: tuple[int, dict[str, WalletFacts]] | None = None  # as of a watermark
-        insert: Any = sqlite.insert if database.is_sqlite else postgresql.insert
-        self._add_money = _adding(insert(tables.rollups), tables.rollups, ("amount_nanos", "entries"))
-        self._add_usage = _adding_usage(insert(tables.usage))
-        self._add_balance = _adding(insert(tables.wallets), tables.wallets, ("balance_nanos",))
-        self._first_mark = insert(tables.watermarks).on_conflict_do_nothing()
+        self._add_money = _adding(database, tables.rollups, ("amount_nanos", "entries"))
+        self._add_usage = _adding(database, tables.usage, ("quantity", "amount_nanos", "amount_attos", "entries"))
+        self._add_balance = _adding(database, tables.wallets, ("balance_nanos",))
 
     # -- the log -----------------------------------------------------------------------------------------------------
 
@@ -77,7 +76,8 @@ class Ledger(LedgerReader):
     def _lock(self, connection: sa.Connection) -> int:
         """The watermark, held until the transaction ends. SQLite's BEGIN IMMEDIATE has locked already."""
         if not self._database.is_sqlite:
-            connection.execute(self._first_mark, {"log": self._log, "seq": 0})
+            first = postgresql.insert(tables.watermarks).on_conflict_do_nothing()
+            connection.execute(first, {"log": self._log, "seq": 0})
         return self._mark(connection, lock=not self._database.is_sqlite)
 
     def _set_mark(self, connection: sa.Connection, seq: int) -> None:
@@ -100,16 +100,13 @@ class Ledger(LedgerReader):
 
     def _store(self, connection: sa.Connection, tally: Tally) -> None:
         if tally.money:
-            names = tables.rollups.c.keys()
-            connection.execute(
-                self._add_money, [dict(zip(names, (*key, *sums), strict=True)) for key, sums in tally.money.items()]
-            )
+            connection.exec_driver_sql(self._add_money, [(*key, *sums) for key, sums in tally.money.items()])
         if tally.usage:
-            connection.execute(self._add_usage, [_usage_row(key, sums) for key, sums in tally.usage.items()])
+            connection.exec_driver_sql(self._add_usage, [_usage_row(key, sums) for key, sums in tally.usage.items()])
         if tally.balances:
             wallets = tally.wallets
-            rows = [_wallet_row(name, wallets[name], nanos) for name, nanos in tally.balances.items()]
-            connection.execute(self._add_balance, rows)
+            rows = [(name, *astuple(wallets[name]), nanos) for name, nanos in tally.balances.items()]
+            connection.exec_driver_sql(self._add_balance, rows)
         if tally.journals:
             _insert(connection, tally.journals)
 
@@ -169,42 +166,30 @@ class Ledger(LedgerReader):
         return mark
 
 
-def _adding(statement: Any, table: sa.Table, sums: tuple[str, ...], **carried: Any) -> Any:
-    """Insert a row, or add these sums to the row that is there."""
-    return statement.on_conflict_do_update(
-        index_elements=[column.name for column in table.primary_key],
-        set_={name: table.c[name] + statement.excluded[name] for name in sums} | carried,
+def _adding(database: Database, table: sa.Table, sums: tuple[str, ...]) -> str:
+    """SQL that inserts a row of `table`, or adds the row's sums to the row that is there.
+
+    As text for the driver, which takes rows as tuples: SQLAlchemy's own handling costs more than the statement.
+    amount_attos is carried over into amount_nanos, so that one amount is always written in one way.
+    """
+    mark, modulo = ("?", "%") if database.is_sqlite else ("%s", "%%")
+    changes = {name: f"{table.name}.{name} + excluded.{name}" for name in sums}
+    if "amount_attos" in sums:
+        attos = changes["amount_attos"]
+        changes["amount_nanos"] += f" + CAST(({attos}) >= {ATTOS_PER_NANO} AS INTEGER)"
+        changes["amount_attos"] = f"({attos}) {modulo} {ATTOS_PER_NANO}"
+    keys = ", ".join(column.name for column in table.primary_key)
+    return (
+        f"INSERT INTO {table.name} ({', '.join(table.c.keys())}) VALUES ({', '.join([mark] * len(table.c))}) "  # noqa: S608
+        f"ON CONFLICT ({keys}) DO UPDATE SET {', '.join(f'{name} = {change}' for name, change in changes.items())}"
     )
 
 
-def _adding_usage(statement: Any) -> Any:
-    """As _adding, with whole nanos carried over, so that one amount is always written in one way."""
-    now, new = tables.usage.c, statement.excluded
-    attos = now.amount_attos + new.amount_attos
-    return _adding(
-        statement,
-        tables.usage,
-        ("quantity", "entries"),
-        amount_nanos=now.amount_nanos + new.amount_nanos + sa.cast(attos >= ATTOS_PER_NANO, sa.Integer),
-        amount_attos=attos % ATTOS_PER_NANO,
-    )
-
-
-def _usage_row(key: Sequence[Any], sums: Sequence[int]) -> dict[str, Any]:
-    nanos, rest = split_attos(sums[1])
-    row: dict[str, Any] = dict(zip(tables.usage.c.keys(), key, strict=False))
-    row["rate_attos"] = str(row["rate_attos"])
-    return row | {"quantity": sums[0], "amount_nanos": nanos, "amount_attos": rest, "entries": sums[2]}
-
-
-def _wallet_row(wallet_id: str, facts: WalletFacts, balance_nanos: int) -> dict[str, Any]:
-    return {
-        "wallet_id": wallet_id,
-        "tenant_id": facts.tenant_id,
-        "currency": facts.currency,
-        "funding": facts.funding,
-        "balance_nanos": balance_nanos,
-    }
+def _usage_row(key: UsageKey, sums: Sequence[int]) -> tuple[str | int, ...]:
+    tenant_id, bucket_ns, price_id, model, product, meter, rate_attos, currency = key
+    nanos, rest = divmod(sums[1], ATTOS_PER_NANO)
+    head = (tenant_id, bucket_ns, price_id, model, product, meter, str(rate_attos), currency)
+    return (*head, sums[0], nanos, rest, sums[2])
 
 
 def _insert(connection: sa.Connection, journals: Iterable[Journal]) -> None:

@@ -227,7 +227,12 @@ class LedgerReader:
             )
         u = tables.usage.c
         keys = (u.price_id, u.model, u.product, u.meter, u.rate_attos, u.currency)
-        sums = (*exact_sum(u.quantity), *exact_sum(u.amount_nanos), *exact_sum(u.amount_attos), sa.func.sum(u.entries))
+        sums = (
+            sa.func.sum(u.quantity),
+            *exact_sum(u.amount_nanos),
+            sa.func.sum(u.amount_attos),
+            sa.func.sum(u.entries),
+        )
         query = (
             sa.select(*keys, *sums)
             .where((u.tenant_id == tenant_id) & (u.bucket_ns >= start_ns) & (u.bucket_ns < end_ns))
@@ -241,11 +246,13 @@ class LedgerReader:
                 meter=meter,
                 rate_attos=int(rate),
                 currency=currency,
-                quantity=joined(qh, ql),
-                attos=joined(nh, nl) * ATTOS_PER_NANO + joined(ah, al),
+                quantity=int(quantity),
+                attos=joined(high, low) * ATTOS_PER_NANO + int(attos),
                 entries=int(entries),
             )
-            for price_id, model, product, meter, rate, currency, qh, ql, nh, nl, ah, al, entries in self._rows(query)
+            for price_id, model, product, meter, rate, currency, quantity, high, low, attos, entries in self._rows(
+                query
+            )
         ]
         return sorted(lines)
 

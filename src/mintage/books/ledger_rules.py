@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 
-from mintage.base import ATTOS_PER_NANO
 from mintage.books.accounts_chart import (
     CASH,
     COMPUTE,
@@ -24,7 +23,7 @@ from mintage.books.accounts_chart import (
     cogs_account,
     usage_account,
 )
-from mintage.books.entries import Entry, Settled, ToppedUp, WalletOpened
+from mintage.books.entries import CostPosted, Entry, Settled, ToppedUp, WalletOpened
 from mintage.books.journal import Journal, Posting
 
 DAY_NS: Final = 86_400 * 10**9
@@ -66,6 +65,18 @@ class WalletFacts(msgspec.Struct, frozen=True):
     funding: str
 
 
+class _Slot:
+    """The sums that requests alike in all but their amounts move: found with one key instead of five."""
+
+    __slots__ = ("cost", "lines", "revenue", "shortfall_key")
+
+    def __init__(self, cost: list[int], revenue: list[int], shortfall_key: MoneyKey) -> None:
+        self.cost = cost
+        self.revenue = revenue
+        self.shortfall_key = shortfall_key
+        self.lines: dict[tuple[str, int], list[int]] = {}
+
+
 class Tally:
     """Sums of a batch of entries.
 
@@ -81,8 +92,7 @@ class Tally:
         self.journals: list[Journal] = []
         self.balances: dict[str, int] = {}
         self._closed = closed_until or {}
-        self._usage_accounts: dict[str, str] = {}
-        self._cogs_accounts: dict[str, str] = {}
+        self._slots: dict[tuple[str, str, str, str, int, str, str], _Slot] = {}
 
     def add(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
@@ -123,65 +133,78 @@ class Tally:
         )
 
     def _settled(self, body: Settled) -> None:
-        tenant, product, model, currency = body.tenant_id, body.product, body.model, body.currency
-        costs = body.costs
+        """Runs for every request there is: about 3 us."""
         when = body.occurred_ns
-        closed = self._closed.get(tenant)
-        if closed is not None and when < closed:
-            when = closed
-        day = when // DAY_NS
-        for cost in costs:
-            provider = cost.provider
-            account = self._cogs_accounts.get(provider)
-            if account is None:
-                account = self._cogs_accounts[provider] = cogs_account(provider)
-            event, credit = ("compute_cost", COMPUTE) if provider == "own" else ("provider_cost", UPSTREAM)
-            self._move((tenant, day, event, product, model, provider, cost.currency, account, credit), cost.nanos)
+        if self._closed:
+            when = max(when, self._closed.get(body.tenant_id, 0))
+        bucket = when // BUCKET_NS
+        costs = body.costs
         if body.replay_of:
+            self._costs(body, bucket, costs)
             return
-        wallet = self.wallets[body.wallet_id]
-        posted, shortfall = body.posted_nanos, body.shortfall_nanos
-        self.balances[body.wallet_id] = self.balances.get(body.wallet_id, 0) - posted + shortfall
-        income = self._usage_accounts.get(product)
-        if income is None:
-            income = self._usage_accounts[product] = usage_account(product)
-        served_by = costs[-1].provider if costs else ""
-        event, debit = USAGE_EVENTS[wallet.funding]
-        self._move((tenant, day, event, product, model, served_by, currency, debit, income), posted - shortfall)
-        if shortfall:
-            key = (tenant, day, "usage_shortfall", product, model, served_by, currency, SHORTFALL, income)
-            self._move(key, shortfall, 0)  # the same request, counted above
-        self._lines(body, when - when % BUCKET_NS)
-
-    def _move(self, key: MoneyKey, nanos: int, count: int = 1) -> None:
-        sums = self.money.get(key)
-        if sums is None:
-            self.money[key] = [nanos, count]
-        else:
-            sums[0] += nanos
-            sums[1] += count
-
-    def _lines(self, body: Settled, bucket_ns: int) -> None:
-        tenant, price, model, product = body.tenant_id, body.price_id, body.model, body.product
-        currency, usage = body.currency, self.usage
+        served_by, paid_in = (costs[-1].provider, costs[-1].currency) if costs else ("", "")
+        key = (body.wallet_id, body.model, body.product, body.price_id, bucket, served_by, paid_in)
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = self._slot(body, bucket, served_by)
+        if costs:
+            slot.cost[0] += costs[-1].nanos
+            slot.cost[1] += 1
+            if len(costs) > 1:
+                self._costs(body, bucket, costs[:-1])
+        drawn = body.posted_nanos - body.shortfall_nanos
+        self.balances[body.wallet_id] = self.balances.get(body.wallet_id, 0) - drawn
+        slot.revenue[0] += drawn
+        slot.revenue[1] += 1
+        if body.shortfall_nanos:  # the same request, counted above
+            self._sums(slot.shortfall_key)[0] += body.shortfall_nanos
         rest = body.attos
         for line in body.lines:
-            rest -= line.attos
-            key = (tenant, bucket_ns, price, model, product, line.meter, line.rate_attos, currency)
-            sums = usage.get(key)
+            attos = line.attos
+            rest -= attos
+            sums = slot.lines.get((line.meter, line.rate_attos))
             if sums is None:
-                usage[key] = [line.quantity, line.attos, 1]
-            else:
-                sums[0] += line.quantity
-                sums[1] += line.attos
-                sums[2] += 1
+                sums = self._line(slot, body, bucket, line.meter, line.rate_attos)
+            sums[0] += line.quantity
+            sums[1] += attos
+            sums[2] += 1
         if rest:
-            sums = usage.setdefault((tenant, bucket_ns, price, model, product, REST_METER, 0, currency), [0, 0, 0])
+            sums = self._line(slot, body, bucket, REST_METER, 0)
             sums[0] += 1
             sums[1] += rest
             sums[2] += 1
 
+    def _sums(self, key: MoneyKey) -> list[int]:
+        return self.money.setdefault(key, [0, 0])
 
-def split_attos(attos: int) -> tuple[int, int]:
-    """(nanos, rest) with 0 <= rest < 1e9: what two int64 columns hold of an exact amount."""
-    return divmod(attos, ATTOS_PER_NANO)
+    def _slot(self, body: Settled, bucket: int, served_by: str) -> _Slot:
+        day = bucket * BUCKET_NS // DAY_NS
+        event, debit = USAGE_EVENTS[self.wallets[body.wallet_id].funding]
+        income = usage_account(body.product)
+
+        def key(name: str, account: str) -> MoneyKey:
+            head = (body.tenant_id, day, name, body.product, body.model, served_by)
+            return (*head, body.currency, account, income)
+
+        cost = self._sums(self._cost_key(body, bucket, body.costs[-1])) if body.costs else []
+        return _Slot(cost, self._sums(key(event, debit)), key("usage_shortfall", SHORTFALL))
+
+    @staticmethod
+    def _cost_key(body: Settled, bucket: int, cost: CostPosted) -> MoneyKey:
+        event, credit = ("compute_cost", COMPUTE) if cost.provider == "own" else ("provider_cost", UPSTREAM)
+        day = bucket * BUCKET_NS // DAY_NS
+        head = (body.tenant_id, day, event, body.product, body.model, cost.provider)
+        return (*head, cost.currency, cogs_account(cost.provider), credit)
+
+    def _costs(self, body: Settled, bucket: int, costs: Iterable[CostPosted]) -> None:
+        """Costs beside the slot: of attempts that failed, and of a repeated request, which earns nothing."""
+        for cost in costs:
+            sums = self._sums(self._cost_key(body, bucket, cost))
+            sums[0] += cost.nanos
+            sums[1] += 1
+
+    def _line(self, slot: _Slot, body: Settled, bucket: int, meter: str, rate_attos: int) -> list[int]:
+        head = (body.tenant_id, bucket * BUCKET_NS, body.price_id, body.model, body.product)
+        sums = self.usage.setdefault((*head, meter, rate_attos, body.currency), [0, 0, 0])
+        slot.lines[meter, rate_attos] = sums
+        return sums

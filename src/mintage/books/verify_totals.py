@@ -152,7 +152,7 @@ class LakeSums:
         rows: list[Any] = self._lake.query(
             "SELECT tenant_id, currency, count(*), sum(charge_nanos), sum(shortfall_nanos), sum(cost_nanos) FROM usage "
             "GROUP BY ALL UNION ALL SELECT tenant_id, c.currency, 0, 0, 0, sum(c.nanos) FROM "
-            "(SELECT tenant_id, currency, unnest(costs) AS c FROM usage WHERE len(costs) > 0) "
+            "(SELECT tenant_id, currency, unnest(costs) AS c FROM usage WHERE cost_parts > 0) "
             "WHERE c.currency <> currency GROUP BY ALL"
         )
         sums: dict[tuple[str, str], list[int]] = {}
