@@ -12,6 +12,7 @@ from tests.billing.conftest import DAY_S, Desk, plan
 
 from mintage.accounts import EntityUpdate, TenantUpdate
 from mintage.base import ManualClock, MintageError
+from mintage.billing import TopUp
 from mintage.billing.invoice import units
 from mintage.books import Database, Ledger
 
@@ -105,6 +106,23 @@ async def test_an_early_closing_bills_until_now_and_the_rest_later(desk, clock, 
     assert (first.content.total, second.content.total) == ("0.05", "0.02")
     assert second.content.start_ns == first.content.end_ns
     assert second.content.last_day == "2026-01-31"
+
+
+async def test_a_payment_clears_the_receivable_and_frees_the_credit(desk, clock, postpaid):
+    await desk.use(postpaid, 250 * CENT)
+    clock.advance(MONTH_S)
+    [invoice] = await close(desk, postpaid)
+    before = desk.billing.wallets.balance(postpaid.id)
+    payment = TopUp(amount_nanos=invoice.content.due_nanos, source="bank", source_id="transfer-1")
+    for _ in range(2):  # a payment that is told twice counts once
+        after = await desk.billing.wallets.top_up("t", postpaid, payment)
+    await desk.catch_up()
+    assert desk.ledger.balances("assets", tenant_id=postpaid.id) == {
+        ("assets:cash", "USD"): 2_500_000_000,
+        ("assets:receivable", "USD"): 0,
+        ("assets:unbilled_receivable", "USD"): 0,
+    }
+    assert (before.available_nanos, after.available_nanos) == (997_500_000_000, 1_000_000_000_000)
 
 
 async def test_late_usage_goes_to_the_next_invoice(desk, clock, postpaid):

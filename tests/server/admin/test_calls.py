@@ -1,11 +1,14 @@
 """The calls, end to end in one process: customers to invoices, and every failure as a problem with code and hint."""
 
+import dataclasses
 import json
 from decimal import Decimal
 
 import pytest
+from tests.server.admin.conftest import TOKEN, connect
 
-from mintage.base import ManualClock
+from mintage.base import ManualClock, MintageError
+from mintage.server.admin import create_admin_app
 
 TOML = {"content-type": "application/toml"}
 
@@ -259,6 +262,16 @@ async def test_models_come_in_with_progress_and_keys_stay_sealed(admin, acme, de
     assert await admin.ok("GET", "/models") == []
     actions = [entry["action"] for entry in (await admin.ok("GET", "/audit"))["items"]]
     assert actions[:2] == ["model.remove", "model.add"]
+
+
+async def test_a_model_that_cannot_be_sold_says_why(admin, desk):
+    upstream = {"name": "odd", "provider": "nobody", "model": "x", "base_url": "https://api.openai.com/v1"}
+    await admin.ok("POST", "/models", json=upstream)
+    assert (await admin.ok("GET", "/models"))[0]["problem"] == ""
+    reason = MintageError("unpriceable", "There is no cost for nobody/x.", "Add an override.")
+    selling = dataclasses.replace(desk, unsellable=lambda: {"odd": reason})
+    async with connect(create_admin_app(selling), authorization=f"Bearer {TOKEN}") as client:
+        assert (await client.ok("GET", "/models"))[0]["problem"] == str(reason)
 
 
 async def test_the_operators_own_affairs(admin, desk):

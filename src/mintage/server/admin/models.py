@@ -109,8 +109,10 @@ def _record(desk: Desk, actor: str, action: str, name: Path, **details: Any) -> 
 
 @get("/models", permission="models.read", sync_to_thread=True)
 def list_models(desk: DeskPart) -> list[ModelView]:
-    """All models of this home."""
-    return [model_view(entry) for entry in desk.registry.list()]
+    """All models of this home; `problem` says why one cannot be sold."""
+    refused = {name: str(error) for name, error in desk.unsellable().items()}
+    views = [model_view(entry) for entry in desk.registry.list()]
+    return [msgspec.structs.replace(view, problem=view.problem or refused.get(view.name, "")) for view in views]
 
 
 @post("/models/pull", permission="models.write", takes=PullModel, status_code=200)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mintage.accounts import Accounts, LegalEntity
-from mintage.base import Clock, Settings
+from mintage.base import Clock, MintageError, Settings
 from mintage.billing import Billing, CatchUp
 from mintage.books import CommitLog, Database, Ledger
 from mintage.registry import Registry
@@ -39,6 +39,7 @@ class Desk:
     verify: Callable[[], Awaitable[Any]]
     export: Callable[[], Awaitable[bytes]]
     reload: Callable[[], Awaitable[None]] = nothing
+    unsellable: Callable[[], Mapping[str, MintageError]] = dict  # models that the gateway does not offer, and why
     base_url: str = ""  # where people reach this server, for sign-in links
     secure_cookies: bool = False  # the pages are served over TLS
     live: LiveFeed = field(init=False)
