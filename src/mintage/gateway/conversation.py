@@ -308,6 +308,7 @@ class Conversation:
     def _end(self, tokens: int) -> None:
         self.caller.limits.done(tokens - self._reserved_tokens)
         self._gateway.open.pop(self.id, None)
+        self._stop = self.on_writable = None  # they lead back here: no cycle may keep a finished request
         self._gateway.meters.ended(self)
         if self._gateway.request_log is not None:
             self._gateway.request_log.write(self, self.outcome or "released")

@@ -127,7 +127,9 @@ class Gateway:
                 raise too_long(tokens, most)
         conversation.input_tokens = conversation.input_bound = tokens
         conversation.output_bound = min(conversation.output_bound, context - tokens)
-        conversation.request = _limited(request, conversation.output_bound)
+        conversation.request = msgspec.structs.replace(
+            request, max_output_tokens=conversation.output_bound, cache_scope=conversation.caller.tenant_id
+        )
 
     def _bound(self, conversation: Conversation) -> None:
         """The same where nobody can count the input beforehand."""

@@ -127,6 +127,7 @@ class Relay:
         try:
             self._result = self.end()
             self._over = True
+            self._call = None  # it holds us as we hold it
             self._conversation.settle(self._conversation.reported(), "ok").add_done_callback(self._settled)
         except Exception as error:
             self._over = False
@@ -157,6 +158,7 @@ class Relay:
         self._over = True
         if self._call is not None:
             self._call.cancel()
+            self._call = None
 
     def _settled(self, settled: asyncio.Future[Receipt]) -> None:
         if (error := settled.exception()) is not None:

@@ -137,7 +137,7 @@ class Exchange:
         if self._state != _OPEN:
             raise RuntimeError("the answer was started before")
         if self.disconnected:
-            self._state = _ENDED
+            self._close()
             return
         connection = self._connection
         head = connection.heads.of(status) + (headers if isinstance(headers, bytes) else header_block(headers))
@@ -146,7 +146,7 @@ class Exchange:
             head += b"connection: close\r\n"
         elif self.request.http_10:
             head += b"connection: keep-alive\r\n"
-        self._state = _ENDED
+        self._close()
         self.status = status
         if status in _NO_BODY:
             connection.transport.write(head + b"\r\n")
@@ -211,7 +211,7 @@ class Exchange:
         if self._missing > 0 and not self.disconnected:
             self.abort()
             raise RuntimeError("the body is shorter than its content-length")
-        self._state = _ENDED
+        self._close()
         if self.disconnected:
             return
         if self._chunked:
@@ -221,7 +221,7 @@ class Exchange:
     def abort(self) -> None:
         """Cut the connection: the caller must not take what it has for a whole answer."""
         if self._state != _ENDED:
-            self._state = _ENDED
+            self._close()
             self.keep_alive = False
             if not self.disconnected:
                 self._connection.abort()
@@ -230,10 +230,15 @@ class Exchange:
         """Let what was written reach the client, then close before the body's end: a failure midway, after its error
         frame, must not look like a whole answer."""
         if self._state != _ENDED:
-            self._state = _ENDED
+            self._close()
             self.keep_alive = False
             if not self.disconnected:
                 self._connection.cut()
+
+    def _close(self) -> None:
+        """Nothing more will be called back: what the handler hung here would hold a finished request in a cycle."""
+        self._state = _ENDED
+        self.on_disconnect = self.on_writable = None
 
     async def drain(self) -> None:
         """Returns when the write buffer has room again, or the client has gone. Never raises."""
