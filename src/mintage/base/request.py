@@ -138,4 +138,5 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     include_usage: bool = False  # the client wants a usage event in its stream
     end_user: str | None = None
+    cache_scope: str = ""  # whose earlier prompts an engine may use again: the tenant; "" means nobody's
     metadata: dict[str, str] = msgspec.field(default_factory=dict)

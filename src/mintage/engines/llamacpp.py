@@ -19,6 +19,7 @@ from mintage.engines.llamacpp_stream import LlamaStream
 from mintage.engines.llamacpp_wire import count_calls, read_count
 from mintage.engines.protocol import Capabilities, Health, HealthState
 from mintage.engines.shares import EngineShares
+from mintage.engines.slot_owners import SlotOwners
 from mintage.engines.slots import Slots
 from mintage.registry import ModelEntry
 
@@ -55,6 +56,7 @@ class LlamaCppEngine:
         self.shares = EngineShares(self.clock.monotonic_ns)
         self.runtime = LlamaRuntime(settings)
         self.slots = Slots(settings.parallel, queue_limit)
+        self.owners = SlotOwners(settings.parallel)
         self.running: set[LlamaStream] = set()
         self.closing = False
         self._state: HealthState = "stopped"

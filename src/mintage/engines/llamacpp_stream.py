@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mintage.base import AnswerStarted, Event, MintageError, Request, TextDelta, Usage, UsageReported
 from mintage.engines.llamacpp_runtime import CallKind
 from mintage.engines.llamacpp_wire import CallReader, call_bodies, explain_raised, failed
+from mintage.engines.slot_owners import Place
 
 if TYPE_CHECKING:
     from mintage.engines.llamacpp import LlamaCppEngine
@@ -94,18 +95,21 @@ class LlamaStream:
     async def _dispatch(self) -> None:
         engine, request = self._engine, self._request
         engine.check(request)
-        self._bodies = call_bodies(request)
+        call_bodies(request)  # what cannot be said to the engine is refused before the queue
         await engine.slots.acquire(request.n)
         began_ns = engine.clock.monotonic_ns()
+        place = engine.owners.take(request.cache_scope, request.n)
         try:
+            self._bodies = call_bodies(request, slot=place.slot, reuse=place.reuse)
             self._loop = asyncio.get_running_loop()
             self._readers = [CallReader(i * request.n) for i in range(len(self._bodies))]
             self.job = engine.submit(self)
         except BaseException:
+            engine.owners.give_back(place, request.n)
             engine.slots.release(request.n, 0)
             raise
         engine.running.add(self)
-        self.job.add_done_callback(lambda _: self._on_done(began_ns))
+        self.job.add_done_callback(lambda _: self._on_done(began_ns, place))
         while not (self._ready or self._reported):  # what is refused is raised before AnswerStarted is handed over
             await self._more()
         if request.echo:
@@ -128,9 +132,10 @@ class LlamaStream:
         self._arrival = asyncio.get_running_loop().create_future()
         await self._arrival
 
-    def _on_done(self, began_ns: int) -> None:
+    def _on_done(self, began_ns: int, place: Place) -> None:
         engine = self._engine
         engine.running.discard(self)
+        engine.owners.give_back(place, self._request.n)
         engine.slots.release(self._request.n, (engine.clock.monotonic_ns() - began_ns) / 1e9)
         self._wake()
 

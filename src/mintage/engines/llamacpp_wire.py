@@ -69,8 +69,11 @@ _CHUNK: Final = msgspec.json.Decoder(Chunk)
 _COUNT: Final = msgspec.json.Decoder(_CountBody)
 
 
-def call_bodies(request: Request) -> list[str]:
-    """One body per call: a chat is one call; each prompt of a completion is one, and writes n answers."""
+def call_bodies(request: Request, *, slot: int | None = None, reuse: bool = False) -> list[str]:
+    """One body per call: a chat is one call; each prompt of a completion is one, and writes n answers.
+
+    slot: where it is answered, None lets the engine choose. reuse: what that slot remembers may be used.
+    """
     body: dict[str, object] = msgspec.json.decode(openai.encode_request(request, request.model, stream=True))
     for name in ("model", "user", "reasoning_effort", "max_completion_tokens"):
         body.pop(name, None)
@@ -83,6 +86,9 @@ def call_bodies(request: Request) -> list[str]:
         body["max_tokens"] = request.max_output_tokens
     # Counts with every chunk make a cut answer's usage exact; progress lets a prompt be cancelled between its batches.
     body |= {"stream": True, "timings_per_token": True, "return_progress": True}
+    body["cache_prompt"] = reuse
+    if slot is not None:
+        body["id_slot"] = slot
     if request.operation == "chat":
         return [_encode(body).decode()]
     return [_encode({**body, "prompt": prompt}).decode() for prompt in request.prompts]
