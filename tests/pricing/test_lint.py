@@ -10,7 +10,7 @@ from mintage.base import MintageError, Usage
 from mintage.pricing import CostBook, Metric, Names, Rate, compile_plan, freeze_plan, load_plan
 from mintage.pricing.charges import Allowance, Graduated, Package, Tier, Volume, total
 from mintage.pricing.lint import Finding, lint_plan
-from mintage.pricing.lint.segments import first_loss
+from mintage.pricing.lint.losses import first_loss
 from mintage.pricing.markup import resolve_markups
 
 ROOT = Path(__file__).parents[2]

@@ -11,11 +11,12 @@ import msgspec
 from mintage.pricing.charges import QuantityCharge
 from mintage.pricing.charges.base import number
 from mintage.pricing.lint.finding import Finding, first_integer_above, money, quantity
-from mintage.pricing.lint.segments import Segment, first_below, first_loss
+from mintage.pricing.lint.losses import first_below, first_loss
 from mintage.pricing.live import meters_of
 from mintage.pricing.match import pattern_matches
 from mintage.pricing.plan import Plan, Price
 from mintage.pricing.scalar import meter_rates
+from mintage.pricing.segments import Segment
 
 #: model -> meter -> currency units that one unit costs us.
 Costs = Mapping[str, Mapping[str, Fraction]]

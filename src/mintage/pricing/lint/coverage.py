@@ -10,9 +10,9 @@ from mintage.pricing.card import compile_plan
 from mintage.pricing.charges import QuantityCharge
 from mintage.pricing.charges.base import number
 from mintage.pricing.lint.finding import Finding, money, quantity
-from mintage.pricing.lint.segments import segments_of
 from mintage.pricing.live import meters_of
 from mintage.pricing.plan import Plan, Price
+from mintage.pricing.segments import segments_of
 from mintage.pricing.version import freeze_plan
 
 

@@ -11,8 +11,8 @@ from mintage.pricing.charges import Graduated, GraduatedPercentage, TieredBlocks
 from mintage.pricing.charges.base import number
 from mintage.pricing.charges.tiers import find_flaws
 from mintage.pricing.lint.finding import Finding, money, quantity
-from mintage.pricing.lint.segments import Segment, segments_of
 from mintage.pricing.plan import Plan
+from mintage.pricing.segments import Segment, segments_of
 
 _FLAWS: Final = {"gap": ("leaves a gap", "之前有空缺"), "overlap": ("overlaps the one before", "与前一档重叠")}
 

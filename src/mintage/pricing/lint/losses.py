@@ -1,57 +1,16 @@
-"""Charges as lines: on each stretch of quantities the price is intercept + rate x quantity."""
+"""From which quantity on a price does not pay for its cost."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from typing import Final
 
-import msgspec
-
-from mintage.pricing.charges import Allowance, Graduated, Package, PerUnit, QuantityCharge, Volume
+from mintage.pricing.charges import Package, QuantityCharge
 from mintage.pricing.lint.finding import first_integer_above
+from mintage.pricing.segments import Segment, segments_of
 
 _BOXES: Final = 1_000  # a package that loses nothing in so many boxes from there on is taken to lose nothing
 _ONE: Final = Fraction(1)
-
-
-class Segment(msgspec.Struct, frozen=True):
-    """Above start, up to and including end (None: without end)."""
-
-    start: Fraction
-    end: Fraction | None
-    intercept: Fraction
-    rate: Fraction
-
-    def at(self, quantity: Fraction) -> Fraction:
-        return self.intercept + self.rate * quantity
-
-
-def segments_of(charge: QuantityCharge) -> list[Segment]:
-    """Empty for charges that are no lines."""
-    if isinstance(charge, PerUnit):
-        return [Segment(Fraction(0), None, Fraction(0), charge.rate.exact)]
-    if isinstance(charge, Allowance):
-        included = Fraction(charge.included)
-        over = Fraction(0) if charge.overage is None else charge.overage.exact
-        found = [Segment(included, None, -included * over, over)] if charge.overage is not None else []
-        return [Segment(Fraction(0), included, Fraction(0), Fraction(0)), *found]
-    if isinstance(charge, Graduated | Volume):
-        return _tier_segments(charge)
-    return []
-
-
-def _tier_segments(charge: Graduated | Volume) -> list[Segment]:
-    found: list[Segment] = []
-    start, base = Fraction(0), Fraction(0)
-    for tier in charge.tiers:
-        end = None if tier.up_to is None else Fraction(tier.up_to)
-        intercept = Fraction(tier.flat)
-        if isinstance(charge, Graduated):
-            intercept += base - tier.exact * start
-        found.append(Segment(start, end, intercept, tier.exact))
-        if end is not None:
-            start, base = end, found[-1].at(end)
-    return found
 
 
 def first_below(segments: list[Segment], cost: Fraction, budget: Fraction, least: Fraction = _ONE) -> Fraction | None:
