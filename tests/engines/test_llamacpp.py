@@ -111,7 +111,7 @@ async def test_the_count_before_is_the_usage_after(engine: LlamaCppEngine, reque
 
 
 async def test_a_prompt_read_before_is_reported_as_cached(engine: LlamaCppEngine) -> None:
-    request = chat("Why does the tide turn twice a day? " * 5, max_output_tokens=1)
+    request = chat("Why does the tide turn twice a day? " * 5, max_output_tokens=1, cache_scope="ten")
     await events_of(engine, request)
     usage = usage_of(await events_of(engine, request))
     assert usage.cached_read_tokens > 40
