@@ -242,6 +242,25 @@ async def test_a_minimum_waits_for_running_requests(desk, clock):
     assert invoice.content.total == "3.00"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "total"), [("20", None, "20.00"), (None, "20", "1.00"), ("5", "20", "5.00")]
+)
+async def test_a_period_closed_late_is_billed_by_the_plan_it_ended_with(desk, clock, before, after, total):
+    """January is closed in February, after the customer took a plan that January did not have yet."""
+
+    def with_minimum(name, amount):
+        return plan(name, 'funding = "postpaid"\ncredit_limit = "100"\n' + (f'minimum = "{amount}"' if amount else ""))
+
+    desk.billing.plans.apply("t", with_minimum("old", before), "toml")
+    tenant = await desk.customer("Switcher", "old")
+    await desk.use(tenant, 100 * CENT, price_id=desk.price("old"), hold_nanos=10**9)
+    clock.advance(MONTH_S + 3 * DAY_S)
+    desk.billing.plans.apply("t", with_minimum("new", after), "toml")
+    await desk.billing.assign("t", tenant, "new")
+    [january] = await close(desk, tenant)
+    assert (january.content.last_day, january.content.total) == ("2026-01-31", total)
+
+
 async def test_invoices_stay_with_their_tenant(desk, clock, postpaid):
     other = await desk.customer("Other")
     await desk.use(postpaid, CENT)

@@ -1,8 +1,7 @@
 """Periods never lose a day: they follow the anchor, the calendar and the customer's clock."""
 
 import calendar
-from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import assume, given
@@ -83,12 +82,3 @@ def test_the_first_instant_of_a_day_belongs_to_it_and_the_one_before_does_not(an
     assert local_day(start_ns, zone) == day
     assert local_day(start_ns - 1000, zone) < day
     assert start_ns % (15 * 60 * 10**9) == 0  # a whole number of the ledger's quarter hours
-
-
-def test_a_label_names_both_days_inclusive():
-    found = period(date(2026, 1, 31), "UTC", "month", 0)
-    assert found.label == "2026-01-31/2026-02-27"
-    zone = ZoneInfo("UTC")
-    assert datetime.fromtimestamp(found.end_ns // 10**9, zone) - timedelta(days=28) == datetime(
-        2026, 1, 31, tzinfo=zone
-    )

@@ -22,6 +22,7 @@ from mintage.billing.plans import Plans
 from mintage.billing.subscriptions import Subscription, Subscriptions
 from mintage.billing.wallets import WalletRow, Wallets
 from mintage.books import CommitLog, Ledger, UsageLine
+from mintage.pricing import PriceVersion
 
 BUCKET_NS: Final = 900 * 10**9  # the ledger's quarter of an hour
 PERIODS_MAX: Final = 600  # in one go: fifty years of months
@@ -104,18 +105,16 @@ class Closing:
         wallet = await asyncio.to_thread(self._wallets.get, tenant.id)
         await self._catch_up()
         if due.end_ns == due.period.end_ns:
-            await self._settle_fees(tenant, wallet, history, due.period)
-            await self._settle_minimum(tenant, wallet, history[-1], due.period)
+            stretches = await asyncio.to_thread(self._stretches, history, due.period)
+            await self._settle_fees(tenant, wallet, stretches, due.period)
+            await self._settle_minimum(tenant, wallet, stretches[-1].version, due.period)
         content = await asyncio.to_thread(self._freeze, tenant, wallet, due)
         entity = await asyncio.to_thread(self._accounts.entities.get)
         return await asyncio.to_thread(self._invoices.finalise, actor, entity, content)
 
     # -- what the period owes beside its usage -----------------------------------------------------------------------
 
-    async def _settle_fees(
-        self, tenant: Tenant, wallet: WalletRow, history: list[Subscription], period: Period
-    ) -> None:
-        stretches = await asyncio.to_thread(self._stretches, history, period)
+    async def _settle_fees(self, tenant: Tenant, wallet: WalletRow, stretches: list[Stretch], period: Period) -> None:
         for number, owed in enumerate(fee_lines(stretches, period, tenant.time_zone)):
             await self._settle(wallet, owed, SUBSCRIPTION, period, f"fees:{number}")
             await self._catch_up()
@@ -133,11 +132,8 @@ class Closing:
                 found.append(Stretch(version=version, start_ns=start_ns, end_ns=end_ns, first=first))
         return found
 
-    async def _settle_minimum(
-        self, tenant: Tenant, wallet: WalletRow, subscription: Subscription, period: Period
-    ) -> None:
-        """The rating adjustment: what the period's exact charges fall short of the plan's minimum."""
-        version = await asyncio.to_thread(self._plans.current, subscription.plan, period.end_ns - 1)
+    async def _settle_minimum(self, tenant: Tenant, wallet: WalletRow, version: PriceVersion, period: Period) -> None:
+        """The rating adjustment: the charges' shortfall to the minimum of the plan that the period ended with."""
         if version.plan.minimum is None:
             return
         if any(hold.tenant_id == tenant.id and hold.created_ns < period.end_ns for hold in self._log.open_holds()):

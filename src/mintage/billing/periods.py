@@ -6,7 +6,7 @@ Feb 28 (29 in a leap year), Mar 31, Apr 30.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Literal
 
 import msgspec
@@ -24,11 +24,6 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     end_ns: int
     start_day: date
     end_day: date  # the first day of the next period
-
-    @property
-    def label(self) -> str:
-        """The days as people read them, both inclusive: 2026-01-31/2026-02-27."""
-        return f"{self.start_day}/{self.end_day - timedelta(days=1)}"
 
 
 def period(anchor: date, zone: str, length: PeriodLength, index: int) -> Period:
