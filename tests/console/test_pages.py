@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import resources
+from pathlib import Path
 
 import httpx
 import pytest
 
 from mintage.console.assets import asset_url, assets
+from mintage.console.door import LINK_COMMAND
 
 from .world import World
 
@@ -125,3 +128,21 @@ async def test_a_failure_is_told_without_its_inside(world: World, owner: httpx.A
     assert "err_" in answer.text and "Traceback" not in answer.text and "NoneType" not in answer.text
     told = await owner.get("/console", headers={"accept": "application/json"})
     assert told.json() == {"code": "internal", "message": "Something failed inside the server. See its log."}
+
+
+async def test_the_servers_address_alone_leads_to_the_console(visitor: httpx.AsyncClient) -> None:
+    answer = await visitor.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+
+
+def test_the_commands_that_pages_name_exist() -> None:
+    """docs/reference/cli.md is made from the command line itself."""
+    reference = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text("utf-8")
+    templates = resources.files("mintage.console") / "templates"
+    named = {LINK_COMMAND}
+    for file in templates.iterdir():
+        named |= set(re.findall(r"(mintage [a-z]+(?: [a-z]+)?)(?= )", file.read_text("utf-8")))
+    assert "mintage keys create" in named
+    for command in named:
+        words = [command, command.rpartition(" ")[0]]
+        assert any(f"### {known}\n" in reference for known in words if known != "mintage"), command

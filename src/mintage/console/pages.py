@@ -148,6 +148,12 @@ async def static(request: AnyRequest, file: FromPath[str]) -> Response[bytes]:
     return Response(body, media_type=asset.media_type, headers=headers)
 
 
+@get("/")
+async def front_door() -> Redirect:
+    """People type the server's address alone."""
+    return Redirect("/console", status_code=303, headers=PAGE_HEADERS)
+
+
 @get("/console/{rest:path}")
 async def nowhere(rest: FromPath[str]) -> None:
     raise MintageError("not_found", "There is no such page.", "Go to /console.")
@@ -200,7 +206,7 @@ def console_router(services: ConsoleServices) -> Router:
     return Router(
         path="/",
         route_handlers=[
-            overview, live, session_state, ask, stop, static, nowhere,
+            overview, live, session_state, ask, stop, static, front_door, nowhere,
             sign_in_page, sign_in_link, sign_in, sign_out,
         ],
         dependencies={
