@@ -30,7 +30,10 @@ class WalletOpened(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="
 
 
 class ToppedUp(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="top_up"):
-    """amount_nanos > 0 came in from (source, source_id), which is unique; balance_nanos is the balance afterwards."""
+    """amount_nanos came in from (source, source_id), which is unique, or went out to it if below zero.
+
+    balance_nanos is the balance afterwards.
+    """
 
     at_ns: int
     wallet_id: str

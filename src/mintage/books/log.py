@@ -126,6 +126,33 @@ class CommitLog:
             )
         return self._put(body, self._book.account(wallet_id).view())
 
+    def withdraw(
+        self, wallet_id: str, amount_nanos: int, *, source: str, source_id: str, kind: TopUpKind, memo: str = ""
+    ) -> asyncio.Future[Wallet]:
+        """Take out what no hold needs, once per (source, source_id): a refund, an expiry, a lease handed back.
+
+        Raises MintageError insufficient_funds, and otherwise what top_up does.
+        """
+        self._check()
+        key = top_up_key(source, source_id)
+        first: str | None = self._recent.get(key)
+        if first is None and (found := self._state.source(key)) is not None:
+            first = found[0]
+        body: ToppedUp | None = None
+        if first is None:
+            body = self._book.withdraw(
+                self._clock.now_ns(), wallet_id, amount_nanos, funds=kind, source=source, source_id=source_id, memo=memo
+            )
+            self._recent.young[key] = top_up_payload(body)
+        elif first != f"{wallet_id}\x1f{-amount_nanos}\x1f{kind}":
+            raise MintageError(
+                "conflict",
+                f"The withdrawal {source_id[:64]!r} of {source[:64]!r} was booked with other contents.",
+                "Use a new source_id for a new withdrawal.",
+                param="source_id",
+            )
+        return self._put(body, self._book.account(wallet_id).view())
+
     # -- holds -------------------------------------------------------------------------------------------------------
 
     def hold(self, hold: Hold) -> asyncio.Future[None]:

@@ -169,6 +169,20 @@ class WalletBook:
             at_ns, wallet_id, account.tenant_id, account.currency, amount_nanos, funds, source, source_id, memo, balance
         )
 
+    def withdraw(
+        self, at_ns: int, wallet_id: str, amount_nanos: int, *, funds: TopUpKind, source: str, source_id: str, memo: str
+    ) -> ToppedUp:
+        """Take out what no hold needs, as a top-up below zero. The caller has made sure that it is new."""
+        account = self.account(wallet_id)
+        if amount_nanos <= 0:
+            raise _refuse("A withdrawal must be above zero.", "Give a positive amount.", "amount_nanos")
+        if amount_nanos > account.balance - account.held:
+            raise self._insufficient(account, amount_nanos)
+        account.balance = balance = account.balance - amount_nanos
+        self._changed.add(account)
+        currency, taken = account.currency, -amount_nanos
+        return ToppedUp(at_ns, wallet_id, account.tenant_id, currency, taken, funds, source, source_id, memo, balance)
+
     def hold(self, at_ns: int, hold: Hold) -> Held:
         """Check and deduct in one step. Raises MintageError("insufficient_funds"), and for a hold that cannot be."""
         account = self.account(hold.wallet_id)
