@@ -264,3 +264,17 @@ async def test_a_key_is_found_by_its_digest_only(desk: Desk) -> None:
     with pytest.raises(MintageError) as caught:
         desk.gateway.identify(b"b")
     assert caught.value.code == "unauthenticated"
+
+
+async def test_usage_that_has_no_price_is_settled_at_the_hold_and_marked(desk: Desk) -> None:
+    """A provider that reports a meter nobody asked for must neither block the settlement nor be served for free."""
+    desk.engine.usage = Usage(input_tokens=5, output_tokens=3, image_count=2)
+    caller = await desk.caller()
+    conversation = await desk.gateway.admit(caller, ask(max_output_tokens=10))
+    await conversation.answer()
+    assert conversation.receipt is not None
+    assert conversation.hold is not None
+    assert conversation.receipt.posted_nanos == conversation.hold.amount_nanos
+    assert conversation.estimated
+    assert desk.gateway.meters.failures["unpriceable"] == 1
+    assert desk.log.open_holds() == []

@@ -33,6 +33,7 @@ def make_desk(app: App, admin_token: str, *, base_url: str = "", served: bool = 
         verify=app.verify,
         export=app.export,
         base_url=base_url,
+        unsellable=lambda: app.unpriceable,
         **extra,
     )
 

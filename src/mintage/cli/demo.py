@@ -13,7 +13,7 @@ from mintage.app.demo import DemoResult, check_size, run_demo
 from mintage.app.first_run import pull_default_model
 from mintage.app.pages import make_pages
 from mintage.base import Settings
-from mintage.cli.first_dollar import units
+from mintage.cli.output import units
 from mintage.cli.progress import pull_progress
 
 

@@ -19,6 +19,7 @@ from mintage.app.first_run import DemoCustomer, pull_default_model, set_up
 from mintage.app.pages import make_pages
 from mintage.base import METERS, MintageError, Settings
 from mintage.books import Settled
+from mintage.cli.output import units
 from mintage.cli.progress import pull_progress
 
 _QUESTION = "In one sentence, what is a mint?"
@@ -93,13 +94,6 @@ def receipt_panel(app: App, customer: DemoCustomer, settled: Settled) -> Panel:
     table.add_row("balance left", f"{units(settled.balance_nanos)} {currency}")
     title = f"Your first paid request · {customer.name} · {settled.model}"
     return Panel(table, title=title, title_align="left", border_style="green", expand=False, subtitle=settled.hold_id)
-
-
-def units(nanos: int) -> str:
-    """Exact currency units with at least two decimals: 10.00, 0.0000408."""
-    text = f"{Decimal(nanos).scaleb(-9):f}".rstrip("0")
-    whole, _, fraction = text.partition(".")
-    return f"{whole}.{fraction:0<2}"
 
 
 async def _say_what_next(out: Console, service: Service, customers: list[DemoCustomer]) -> None:

@@ -26,6 +26,7 @@ class LlamaStream:
         self._engine = engine
         self._request = request
         self.job: asyncio.Future[None] | None = None
+        self._ended = False  # the job is done, and its slot is free for the next
         self._ready: deque[Event] = deque()
         self._inbox: deque[tuple[int, str]] = deque()  # (number of the call, chunk)
         self._readers: list[CallReader] = []
@@ -126,7 +127,7 @@ class LlamaStream:
             return
         if self._error is not None:
             raise self._error
-        if self.job is not None and self.job.done():
+        if self._ended:
             self._report()
             return
         self._arrival = asyncio.get_running_loop().create_future()
@@ -134,6 +135,7 @@ class LlamaStream:
 
     def _on_done(self, began_ns: int, place: Place) -> None:
         engine = self._engine
+        self._ended = True
         engine.running.discard(self)
         engine.owners.give_back(place, self._request.n)
         engine.slots.release(self._request.n, (engine.clock.monotonic_ns() - began_ns) / 1e9)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mintage.base import (
+    ATTOS_PER_NANO,
     Answer,
     AnswerStarted,
     Charge,
@@ -274,7 +275,7 @@ class Conversation:
             charge=self._charge(usage, outcome),
             costs=(self._cost(usage, reported.engine_ms),),
             outcome=outcome,
-            estimated=reported.estimated,
+            estimated=self.estimated,
             end_user=request.end_user,
             operation=request.operation,
             latency_ms=self.latency_ms(),
@@ -287,16 +288,28 @@ class Conversation:
         card = self.caller.card
         if outcome == "failed":
             return Charge(price_id=card.id, currency=card.currency, attos=0)
-        charge = card.rate(self.request.model, usage, self.started_ns)
-        limit_attos = self.hold.amount_nanos * 1_000_000_000 if self.hold is not None else 0
-        if charge.attos > limit_attos and self.caller.policies.settle_above_hold == "cap":
-            excess = limit_attos - charge.attos
+        held_attos = self.hold.amount_nanos * ATTOS_PER_NANO if self.hold is not None else 0
+        try:
+            charge = card.rate(self.request.model, usage, self.started_ns)
+        except MintageError as error:  # the provider reported what nobody asked for and the plan has no price of
+            self._gateway.meters.failed(error.code)
+            self.estimated = True
+            line = RatedLine(meter="unpriced_usage", quantity=1, rate_attos=held_attos, attos=held_attos)
+            return Charge(price_id=card.id, currency=card.currency, attos=held_attos, lines=(line,))
+        if charge.attos > held_attos and self.caller.policies.settle_above_hold == "cap":
+            excess = held_attos - charge.attos
             line = RatedLine(meter="hold_cap", quantity=1, rate_attos=excess, attos=excess)
-            charge = msgspec.structs.replace(charge, attos=limit_attos, lines=(*charge.lines, line))
+            charge = msgspec.structs.replace(charge, attos=held_attos, lines=(*charge.lines, line))
         return charge
 
     def _cost(self, usage: Usage, engine_ms: float) -> Cost:
-        cost = self.route.costing(usage, engine_ms, self.started_ns)
+        try:
+            cost = self.route.costing(usage, engine_ms, self.started_ns)
+        except MintageError as error:  # booked as nothing under a name that reconciliation looks for
+            self._gateway.meters.failed(error.code)
+            self.estimated = True
+            currency, provider = self.caller.currency, self.route.engine.name
+            cost = Cost(provider=provider, price_id="unpriced", currency=currency, attos=0, usage=usage)
         return msgspec.structs.replace(cost, upstream_id=self.upstream_id) if self.upstream_id else cost
 
     def _on_receipt(self, future: asyncio.Future[Receipt]) -> None:
