@@ -102,6 +102,29 @@ def test_top_ups(ledger, scribe, funding, funds, source, expected):
     assert {account: nanos for (account, _), nanos in ledger.balances().items()} == expected
 
 
+@pytest.mark.parametrize(
+    ("funding", "funds", "source", "expected"),
+    [
+        ("prepaid", "cash", "bank", {"assets:cash": -3, "liabilities:customer_prepaid": 3}),
+        ("prepaid", "cash", "expiry", {"income:breakage": -3, "liabilities:customer_prepaid": 3}),
+        ("prepaid", "promo", "bank", {"expenses:promo_credits": -3, "liabilities:customer_prepaid": 3}),
+        ("promo", "promo", "expiry", {}),
+        ("prepaid", "cash", "lease", {}),
+    ],
+)
+def test_withdrawals(ledger, scribe, funding, funds, source, expected):
+    wallet = scribe.open("alice", funding)
+    scribe.top_up(wallet, 10, funds, "lease")  # which posts nothing
+    scribe.write(
+        scribe.book.withdraw(scribe.now_ns, wallet, 3, funds=funds, source=source, source_id="w1", memo="taken out")
+    )
+    ledger.apply(scribe.entries)
+    assert {account: nanos for (account, _), nanos in ledger.balances().items()} == expected
+    with pytest.raises(MintageError) as refusal:
+        scribe.book.withdraw(scribe.now_ns, wallet, 8, funds=funds, source=source, source_id="w2", memo="")
+    assert refusal.value.code == "insufficient_funds"
+
+
 def test_shortfall_is_an_expense_and_the_liability_never_turns_negative(ledger, scribe):
     wallet = scribe.open("dave", cash=50_000)
     settled = scribe.request(wallet, hold_nanos=50_000, tokens=(5000, 5000))

@@ -28,6 +28,7 @@ DEFERRED: Final = "liabilities:deferred_revenue"
 PROMO: Final = "expenses:promo_credits"
 SHORTFALL: Final = "expenses:shortfall"
 USAGE: Final = "income:usage:PRODUCT"
+BREAKAGE: Final = "income:breakage"
 SUBSCRIPTION: Final = "income:subscription:PRODUCT"
 COGS: Final = "expenses:cogs:PROVIDER"
 FEES: Final = "expenses:processor_fees"
@@ -45,19 +46,21 @@ class Event(msgspec.Struct, frozen=True):
 EVENTS: Final[dict[str, Event]] = {
     "top_up": Event((CASH, FEES), (PREPAID,)),
     "promo_grant": Event((PROMO,), (PREPAID,)),  # a gift into a wallet of paid money
+    "promo_return": Event((PREPAID,), (PROMO,)),
     "promo_usage": Event((PROMO,), (USAGE,)),
     "prepaid_usage": Event((PREPAID,), (USAGE,)),
     "postpaid_usage": Event((UNBILLED,), (USAGE,)),
     "usage_shortfall": Event((SHORTFALL,), (USAGE,)),  # earned, but the prepaid wallet was empty
     "provider_cost": Event((COGS,), (UPSTREAM,)),
     "compute_cost": Event((COGS,), (COMPUTE,)),
-    "prepaid_expiry": Event((PREPAID,), ("income:breakage",)),
+    "prepaid_expiry": Event((PREPAID,), (BREAKAGE,)),
     "rating_adjustment": Event((UNBILLED, PREPAID), (USAGE,), reversible=True),
     "invoice_finalised": Event((RECEIVABLE, ROUNDING), (UNBILLED, TAX, USAGE, SUBSCRIPTION, ROUNDING)),
     "payment_received": Event((CASH, FEES), (RECEIVABLE,)),
     "subscription_billed": Event((RECEIVABLE,), (DEFERRED, TAX)),
     "subscription_released": Event((DEFERRED,), (SUBSCRIPTION,)),
     "refund": Event((PREPAID, "income:refunds"), (CASH,)),
+    "refund_of_payment": Event((RECEIVABLE,), (CASH,)),
     "dispute_lost": Event((PREPAID, "income:refunds", FEES), (CASH,)),
     "write_off": Event(("expenses:bad_debt", TAX), (RECEIVABLE,)),
     "credit_note": Event((USAGE, SUBSCRIPTION, TAX, ROUNDING), (RECEIVABLE, PREPAID, ROUNDING)),

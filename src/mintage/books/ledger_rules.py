@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from mintage.books.accounts_chart import (
+    BREAKAGE,
     CASH,
     COMPUTE,
     PREPAID,
@@ -48,6 +49,16 @@ TOP_UP_EVENTS: Final = {
     ("promo", "cash"): ("top_up", CASH, PREPAID),
     ("postpaid", "cash"): ("payment_received", CASH, RECEIVABLE),
 }
+
+#: The same for what is taken out again: handed back to the customer, or lapsed (source "expiry").
+WITHDRAWAL_EVENTS: Final = {
+    ("prepaid", "cash"): ("refund", PREPAID, CASH),
+    ("prepaid", "promo"): ("promo_return", PREPAID, PROMO),
+    ("promo", "cash"): ("refund", PREPAID, CASH),
+    ("postpaid", "cash"): ("refund_of_payment", RECEIVABLE, CASH),
+}
+EXPIRY: Final = "expiry"
+_EXPIRED: Final = ("prepaid_expiry", PREPAID, BREAKAGE)
 
 #: Sources of top-ups that move no money into the business: an invoice's or credit note's own journal says what
 #: happened, and the top-up only restores what may be spent; a lease moves funds that were booked when they came in.
@@ -113,10 +124,14 @@ class Tally:
     def _topped_up(self, body: ToppedUp) -> None:
         wallet = self.wallets[body.wallet_id]
         self.balances[body.wallet_id] = self.balances.get(body.wallet_id, 0) + body.amount_nanos
-        rule = TOP_UP_EVENTS.get((wallet.funding, body.funds))
+        events = TOP_UP_EVENTS if body.amount_nanos > 0 else WITHDRAWAL_EVENTS
+        rule = events.get((wallet.funding, body.funds))
         if rule is None or body.source in SILENT_SOURCES:
             return
+        if body.source == EXPIRY and wallet.funding == "prepaid" and body.amount_nanos < 0:
+            rule = _EXPIRED
         event, debit, credit = rule
+        amount = abs(body.amount_nanos)
         self.journals.append(
             Journal(
                 event=event,
@@ -126,8 +141,8 @@ class Tally:
                 tenant_id=body.tenant_id,
                 memo=body.memo,
                 postings=(
-                    Posting(account=debit, currency=body.currency, amount_nanos=body.amount_nanos),
-                    Posting(account=credit, currency=body.currency, amount_nanos=-body.amount_nanos),
+                    Posting(account=debit, currency=body.currency, amount_nanos=amount),
+                    Posting(account=credit, currency=body.currency, amount_nanos=-amount),
                 ),
             )
         )
