@@ -450,6 +450,18 @@ async def test_a_closed_log_refuses(log):
 
 def test_a_reader_of_nothing_says_so(tmp_path):
     assert code_of(lambda: FrameReader(tmp_path / "log.db")) == "not_found"
+    (tmp_path / "log.db").touch()
+    assert code_of(lambda: FrameReader(tmp_path / "log.db")) == "not_found"
+
+
+async def test_a_log_of_another_version_is_left_alone(log, path, clock):
+    await prepaid(log, 1000)
+    await log.close()
+    connection = apsw.Connection(str(path))
+    connection.pragma("user_version", 99)
+    connection.close()
+    assert code_of(lambda: CommitLog.open(path, clock=clock)) == "unsupported"
+    assert code_of(lambda: FrameReader(path)) == "unsupported"
 
 
 # -- usage events ------------------------------------------------------------------------------------------------------

@@ -48,7 +48,12 @@ class Books:
         self.balance = defaultdict(int)
         self.exact, self.posted = defaultdict(int), defaultdict(int)
         self.last_seq = 0
-        reader = FrameReader(path)
+        try:
+            reader = FrameReader(path)
+        except MintageError as error:
+            if error.code != "not_found":
+                raise
+            return  # killed before there was a log: empty books
         chain = GENESIS
         try:
             for frame in reader.frames(0):

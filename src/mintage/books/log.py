@@ -30,10 +30,11 @@ from mintage.books.entries import (
 from mintage.books.log_archive import archive_frames
 from mintage.books.log_events import EventsReceipt, check_events
 from mintage.books.log_load import load
-from mintage.books.log_pipeline import Pipeline
+from mintage.books.log_pipeline import QUEUE_LIMIT, Pipeline
 from mintage.books.log_reader import FrameReader
 from mintage.books.log_state import StateReader, idempotency_source, top_up_key, top_up_payload
 from mintage.books.log_store import Store
+from mintage.books.log_writer import unavailable
 from mintage.books.wallets import Wallet
 
 
@@ -59,6 +60,7 @@ class CommitLog:
         self._leases: dict[str, int] = {}  # hold id -> end of its lease on the monotonic clock
         self._take_over_leases()
         self._pipeline = Pipeline(path, store, state, loaded, batch_limit=batch_limit, vfs=vfs)
+        self._queue = self._pipeline.queue
         self._put = self._pipeline.put
         self._check = self._pipeline.check
 
@@ -161,13 +163,16 @@ class CommitLog:
         Raises at once, having changed nothing: MintageError insufficient_funds (details balance_nanos, held_nanos,
         needed_nanos, credit_limit_nanos, currency), not_found, conflict, invalid_request, books_unavailable.
         """
-        self._check()
-        self._pipeline.check_backlog()
-        if hold.id in self._recent:
-            raise MintageError("conflict", f"The hold {hold.id} has ended.", "Give every request its own id.")
+        if not self._pipeline.accepting:
+            self._check()
+        if len(self._queue) >= QUEUE_LIMIT:
+            raise unavailable()
+        hold_id, recent = hold.id, self._recent
+        if hold_id in recent.young or hold_id in recent.old:
+            raise MintageError("conflict", f"The hold {hold_id} has ended.", "Give every request its own id.")
         clock = self._clock
         held = self._book.hold(clock.now_ns(), hold)
-        self._leases[hold.id] = clock.monotonic_ns() + hold.lease_until_ns - hold.created_ns
+        self._leases[hold_id] = clock.monotonic_ns() + hold.lease_until_ns - hold.created_ns
         return self._put(held, None)
 
     def settle(self, s: Settlement) -> asyncio.Future[Receipt]:
@@ -177,7 +182,8 @@ class CommitLog:
         costs are booked. Raises MintageError not_found for an unknown hold, conflict for one released or expired,
         idempotency_conflict for a key used with another payload_hash.
         """
-        self._check()
+        if not self._pipeline.accepting:
+            self._check()
         hold_id = s.hold_id
         if hold_id not in self._book.holds:
             return self._put(None, self._ended_receipt(hold_id))

@@ -39,6 +39,7 @@ class Pipeline:
         batch_limit: int,
         vfs: str | None,
     ) -> None:
+        self.accepting = True  # False after a failure or close: one look on the hot path
         self.error: BaseException | None = None
         self.closed = False
         self.subscribers: list[Callable[[Sequence[Entry]], None]] = []
@@ -60,12 +61,14 @@ class Pipeline:
             on_snapshot=self._on_snapshot,
             on_event_keys=self._intake.indexed,
         )
-        self._queue = self._writer.queue
+        self.queue = self._writer.queue
         self.keeper = Keeper(path, state, lambda error: self._on_failure([], error), vfs)
         self._writer.start(self.keeper)
 
     def check(self) -> None:
         """Raises MintageError("books_unavailable") after a failure, "shutting_down" after close."""
+        if self.accepting:
+            return
         if self.error is not None:
             raise unavailable(self.error)
         self.check_open()
@@ -74,11 +77,6 @@ class Pipeline:
         """Raises MintageError("shutting_down") after close."""
         if self.closed:
             raise MintageError("shutting_down", "The commit log is closed.", "Retry on a running server.")
-
-    def check_backlog(self) -> None:
-        """Raises MintageError("books_unavailable") while the disk is too far behind."""
-        if len(self._queue) >= QUEUE_LIMIT:
-            raise unavailable()
 
     def _bind(self) -> asyncio.AbstractEventLoop:
         self._loop = asyncio.get_running_loop()
@@ -89,7 +87,7 @@ class Pipeline:
     def put(self, body: Any, result: Any) -> asyncio.Future[Any]:
         """Queue `body`; the future gives `result` once it and all before it are durable. None only waits."""
         future = (self._loop or self._bind()).create_future()
-        self._queue.append((body, future, result))
+        self.queue.append((body, future, result))
         if self._writer.idle:
             self._writer.wake()
         if failpoints.armed is not None:
@@ -112,7 +110,7 @@ class Pipeline:
 
     def _submit(self, item: Item) -> None:
         """Queue an item from the intake's thread."""
-        self._queue.append(item)
+        self.queue.append(item)
         if self._writer.idle:
             self._writer.wake()
         if self.error is not None:
@@ -156,13 +154,14 @@ class Pipeline:
 
     def _on_failure(self, batch: list[Item], error: BaseException) -> None:
         self.error = error
+        self.accepting = False
         self._tell(self._fail_all, batch)
 
     def _fail_all(self, batch: list[Item]) -> None:
         lost = list(batch)
         if not self._writer.running:
-            while self._queue:
-                lost.append(self._queue.popleft())
+            while self.queue:
+                lost.append(self.queue.popleft())
         for _, future, _ in lost:
             if not future.done():
                 future.set_exception(unavailable(self.error))
@@ -171,6 +170,7 @@ class Pipeline:
     async def stop(self) -> bool:
         """Commit what is queued, hand a snapshot to the keeper, end the other threads. True when they did in time."""
         self.closed = True
+        self.accepting = False
         self._bind()
         stopped = await asyncio.to_thread(self._intake.stop, CLOSE_TIMEOUT_S)
         if self.error is None:

@@ -14,7 +14,7 @@ import msgspec
 
 from mintage.base import MintageError
 from mintage.books.entries import Entry, decode_frame, number
-from mintage.books.log_store import connect
+from mintage.books.log_store import check_format, connect
 
 FRAMES_PER_PAGE: Final = 32
 
@@ -64,6 +64,7 @@ class FrameReader:
 
     def __init__(self, path: Path, vfs: str | None = None) -> None:
         self._connection = connect(path, read_only=True, vfs=vfs)
+        check_format(self._connection, path)
         self._folder = archive_folder(path)
         self._segment: tuple[str, list[Frame]] = ("", [])
 

@@ -57,6 +57,17 @@ def upgrade(connection: apsw.Connection, path: Path, schema: str, version: int) 
     return True
 
 
+def check_format(connection: apsw.Connection, path: Path) -> None:
+    """Raises MintageError: not_found for a file whose making was cut off, unsupported for another version."""
+    found = connection.pragma("user_version")
+    if found == 0:
+        raise MintageError("not_found", f"{path} holds no log yet.", "Start a server on this home once.")
+    if found != FORMAT:
+        raise MintageError(
+            "unsupported", f"{path} has format {found}; this Mintage reads {FORMAT}.", "Use the Mintage that wrote it."
+        )
+
+
 class Store:
     """The one writing connection to the log. Used by one thread at a time."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import repeat, starmap
+from operator import itemgetter
 from queue import SimpleQueue
 from typing import Any, Final
 
@@ -111,7 +113,7 @@ class Writer:
                     running = self._signal.get() and running
                 self.idle = False
                 continue
-            batch = [queue.popleft() for _ in range(min(len(queue), self._batch_limit))]
+            batch = list(starmap(queue.popleft, repeat((), min(len(queue), self._batch_limit))))
             try:
                 bodies, first_seq = self._commit(batch)
             except BaseException as error:  # whatever failed, no later write may follow it
@@ -124,7 +126,7 @@ class Writer:
 
     def _commit(self, batch: list[Item]) -> tuple[list[Body], int]:
         """Make a batch durable: (its bodies, the seq of the first)."""
-        bodies: list[Any] = [item[0] for item in batch]
+        bodies: list[Any] = list(map(itemgetter(0), batch))
         if _SPECIAL.isdisjoint(set(map(type, bodies))):
             return bodies, self._write(bodies)
         first_seq = self._store.last_seq + 1

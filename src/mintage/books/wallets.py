@@ -250,8 +250,10 @@ class WalletBook:
             raise _refuse("The charge is beyond 9.2 billion currency units.", "Check the price.")
         costs = self._post_costs(s.costs)
         account.carries[charge.price_id] = carry
-        self._close(held, account)
+        del self.holds[s.hold_id]
+        account.held -= hold_nanos
         account.balance -= posted - shortfall
+        self._changed.add(account)
         return Settled(
             at_ns,
             s.hold_id,
