@@ -58,6 +58,18 @@ def check_capabilities(request: Request, capabilities: Capabilities) -> None:
             "unsupported", f"The model {request.model!r} does not do {request.operation}.", "Choose another model.",
             param="model",
         )  # fmt: skip
+    if request.tools or request.logprobs or request.n > 1 or request.output.kind != "text":
+        _check_features(request, capabilities)
+    for message in request.messages:
+        for part in message.parts:
+            kind = type(part)
+            if kind is Image and not capabilities.images:
+                raise _unable(request, "messages", "images")
+            if kind is Audio and not capabilities.audio:
+                raise _unable(request, "messages", "audio")
+
+
+def _check_features(request: Request, capabilities: Capabilities) -> None:
     for wanted, able, param, what in (
         (bool(request.tools), capabilities.tools, "tools", "tool calls"),
         (request.output.kind == "json_object", capabilities.json_object, "response_format", "JSON output"),
@@ -67,12 +79,6 @@ def check_capabilities(request: Request, capabilities: Capabilities) -> None:
     ):
         if wanted and not able:
             raise _unable(request, param, what)
-    if not (capabilities.images and capabilities.audio):
-        kinds = {type(part) for message in request.messages for part in message.parts}
-        if Image in kinds and not capabilities.images:
-            raise _unable(request, "messages", "images")
-        if Audio in kinds and not capabilities.audio:
-            raise _unable(request, "messages", "audio")
 
 
 def _unable(request: Request, param: str, what: str) -> MintageError:

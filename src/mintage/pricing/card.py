@@ -7,6 +7,7 @@ for bit; bound() is never below the rate() of anything within its bounds.
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import compress
 from typing import Final
 
 import msgspec
@@ -64,9 +65,8 @@ class RateCard:
             sheet = self._choose(model, usage.prompt_tokens, at_ns, dimensions or _NO_DIMENSIONS)
         lines: list[RatedLine] = []
         total = 0
-        for quantity, rate in zip(_astuple(usage), sheet.compiled, strict=True):
-            if not quantity:
-                continue
+        quantities = _astuple(usage)
+        for quantity, rate in compress(zip(quantities, sheet.compiled, strict=True), quantities):  # those that counted
             if rate is None or quantity < 0:
                 raise sheet.flaw(self.plan, model, usage) or unpriceable(self.plan, model)
             if rate is FREE:
@@ -74,7 +74,7 @@ class RateCard:
             meter, attos, units, rate_attos = rate
             amount = quantity * attos if units == 1 else (2 * quantity * attos + units) // (2 * units)
             total += amount
-            lines.append(RatedLine(meter=meter, quantity=quantity, rate_attos=rate_attos, attos=amount))
+            lines.append(RatedLine(meter, quantity, rate_attos, amount))
         if sheet.price is not None and sheet.limited and (line := bounds_line(sheet.price, total)):
             total += line.attos
             lines.append(line)

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from itertools import compress
 from typing import Final
 
 import msgspec
@@ -180,9 +181,8 @@ def _at(price: Decimal | Tiered, prompt_tokens: int) -> Decimal:
 def total_attos(compiled: Compiled, usage: Usage, model: str) -> int:
     """The exact sum over the meters that counted. Raises MintageError("unpriceable") for one without a price."""
     total = 0
-    for meter, quantity, rate in zip(METERS, msgspec.structs.astuple(usage), compiled, strict=True):
-        if not quantity:
-            continue
+    quantities = msgspec.structs.astuple(usage)
+    for meter, quantity, rate in compress(zip(METERS, quantities, compiled, strict=True), quantities):
         if rate is None or quantity < 0:
             raise MintageError(
                 "unpriceable",
