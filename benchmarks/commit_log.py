@@ -1,11 +1,12 @@
 """The commit log against its floors, side by side in one run: `python benchmarks/commit_log.py [--seconds 2]`.
 
-A cycle is what one paid request needs: one durable record (the hold), then another (the settlement). Three sinks run the
+A cycle is what one paid request needs: one durable record (the hold), then another (the settlement). The sinks run the
 same cycles at concurrency 1, 64 and 512, in turns, so that a slow moment of the machine hits all alike:
 
 - hand-off: an event loop and a thread pass records and wake each other; nothing is written. The floor of the design.
 - journal: the same, with a preallocated file, CRC and one fdatasync per batch. The floor of durability.
 - commit log: mintage.books.CommitLog, with check and deduct, rating carries, and everything it promises.
+- settle only: the same log with all holds placed beforehand: durable settlements per second.
 
 Loop CPU is the event-loop thread's own time per cycle (time.thread_time), the caller's task included.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import shutil
 import statistics
@@ -206,6 +208,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each cell; the median is shown")
     parser.add_argument("--home", type=Path, default=Path.home(), help="a folder on the disk to measure")
     options = parser.parse_args()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # as the server runs
     sinks = ("hand-off", "journal", "commit log", "settle only")
     found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for _ in range(options.rounds):
@@ -213,9 +217,14 @@ def main() -> None:
             for sink in sinks:
                 result = uvloop.run(measure(sink, concurrency, options.seconds, options.home))
                 found.setdefault((sink, concurrency), []).append(result)
-    print("| sink | cycles/s at c=1 | of journal | c=64 | of journal | c=512 | of journal | loop CPU us c=1 / 64 / 512 |")
+    print(
+        "| sink | cycles/s at c=1 | of journal | c=64 | of journal | c=512 | of journal | loop CPU us c=1 / 64 / 512 |"
+    )
     print("|---|---|---|---|---|---|---|---|")
-    median = {key: (statistics.median(a for a, _ in runs), statistics.median(b for _, b in runs)) for key, runs in found.items()}
+    median = {
+        key: (statistics.median(a for a, _ in runs), statistics.median(b for _, b in runs))
+        for key, runs in found.items()
+    }
     for sink in sinks:
         cells = []
         for concurrency in CONCURRENCY:
