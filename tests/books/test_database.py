@@ -51,6 +51,16 @@ def test_migrate_builds_what_the_tables_say(database):
         )
 
 
+def test_checks_are_named_as_the_tables_name_them(database):
+    database.migrate()
+    with database.read() as connection:
+        for table in metadata.tables.values():
+            if table.name.startswith("ledger_"):
+                named = {check["name"] for check in sa.inspect(connection).get_check_constraints(table.name)}
+                wanted = {item.name for item in table.constraints if isinstance(item, sa.CheckConstraint)}
+                assert named == {str(name) for name in wanted}
+
+
 def test_migrate_twice_is_once_and_needs_no_alembic(tmp_path: Path):
     path = tmp_path / "books.db"
     first = Database.open(path)

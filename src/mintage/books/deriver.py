@@ -14,6 +14,7 @@ import msgspec
 from mintage.base import MintageError
 from mintage.books.database import Database
 from mintage.books.entries import Entry
+from mintage.books.funds_pg import Funds, Outbox, log_hash
 from mintage.books.lake import Lake
 from mintage.books.lake_reports import raw_usage_lines, usage_by
 from mintage.books.ledger import Ledger
@@ -28,17 +29,23 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     log_seq: int
     ledger_seq: int
     lake_seq: int
+    funds_seq: int = 0
     error: str = ""
 
 
 class Deriver:
-    """One per home. Not for two threads at once."""
+    """One per log. Not for two threads at once.
 
-    def __init__(self, log: Path, database: str | Path, lake: Path) -> None:
+    worker: this log's name among several whose database and funds are shared (PostgreSQL); empty for the only one.
+    """
+
+    def __init__(self, log: Path, database: str | Path, lake: Path, worker: str = "") -> None:
         self._reader = FrameReader(log)
         self._database = Database.open(database)
         self._database.migrate()
-        self.ledger = Ledger(self._database)
+        self.ledger = Ledger(self._database, log=worker or "main")
+        self._worker = worker
+        self._outbox: Outbox | None = None
         self.lake = Lake(lake)
         self._ledger_seq = self.ledger.watermark()
         self._error = ""
@@ -52,21 +59,26 @@ class Deriver:
     def step(self) -> bool:
         """Read one batch of the log; False when there was nothing new, or nothing could be done.
 
-        A part that fails stands still, and its error is in progress(); the other goes on.
+        A part that fails stands still, and its error is in progress(); the others go on.
         """
-        before = (self._ledger_seq, self.lake.watermark)
+        before = self._marks()
         entries = self._reader.entries(min(before), BATCH)
         if not entries:
             self._error = ""
             return False
         problems = []
-        for part in (self._to_ledger, self._to_lake):
+        for part in (self._to_ledger, self._to_lake, self._to_funds):
             try:
                 part(entries)
             except MintageError as error:
                 problems.append(error.message)
         self._error = " ".join(problems)
-        return (self._ledger_seq, self.lake.watermark) != before
+        return self._marks() != before
+
+    def _marks(self) -> tuple[int, ...]:
+        """How far each part has read."""
+        funds = (self._outbox.seq if self._outbox else 0,) if self._worker else ()
+        return (self._ledger_seq, self.lake.watermark, *funds)
 
     def _to_ledger(self, entries: list[Entry]) -> None:
         if entries[-1].seq > self._ledger_seq:
@@ -75,6 +87,16 @@ class Deriver:
     def _to_lake(self, entries: list[Entry]) -> None:
         if entries[-1].seq > self.lake.watermark:
             self.lake.ship(entries)
+
+    def _to_funds(self, entries: list[Entry]) -> None:
+        """The shared funds come to know what this log has spent and handed back."""
+        if not self._worker:
+            return
+        if self._outbox is None:
+            name = log_hash(entries if entries[0].seq == 1 else self._reader.entries(0, 1))
+            self._outbox = Outbox(Funds(self._database), self._worker, name)
+        if entries[-1].seq > self._outbox.seq:
+            self._outbox.ship(entries)
 
     def catch_up(self) -> Progress:
         """Read everything there is."""
@@ -88,6 +110,7 @@ class Deriver:
             log_seq=self._reader.last_seq(),
             ledger_seq=self._ledger_seq,
             lake_seq=self.lake.watermark,
+            funds_seq=self._outbox.seq if self._outbox else 0,
             error=self._error,
         )
 

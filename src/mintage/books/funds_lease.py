@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from mintage.base import Clock, Hold, MintageError, new_id
 from mintage.books import failpoints
-from mintage.books.entries import Entry, encode_frame
-from mintage.books.funds_pg import LEASE, Funds, Lease, LeaseRequest
+from mintage.books.funds_pg import LEASE, Funds, Lease, LeaseRequest, log_hash
 from mintage.books.log import CommitLog
 
 ATTEMPTS: Final = 4  # of one hold: others may take a lease before it
@@ -265,8 +263,3 @@ class LeasedFunds:
                     future.set_exception(MintageError("shutting_down", "The server is stopping.", "Retry elsewhere."))
             share.waiting = []
         await self.give_back(set(self._shares))
-
-
-def log_hash(entries: Sequence[Entry]) -> str:
-    """What names a log for Funds.register: the hash of its first entry, "" while it has none."""
-    return hashlib.sha256(encode_frame([entries[0].body])).hexdigest() if entries else ""

@@ -8,10 +8,11 @@ Used by the thread of funds_lease.LeasedFunds and by the shipper process; needs 
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ from mintage.books import funds_tables as tables
 from mintage.books import ledger_tables
 from mintage.books.database import Database
 from mintage.books.delivery import following
-from mintage.books.entries import Entry, Settled, ToppedUp
+from mintage.books.entries import Entry, Settled, ToppedUp, encode_frame
 
 T = TypeVar("T")
 
@@ -109,6 +110,10 @@ class Funds:
             try:
                 with self._database.write() as connection:
                     return work(connection)
+            except sa.exc.IntegrityError as error:
+                raise MintageError(
+                    "internal", "The shared funds would not add up; nothing was changed.", "Verify the books."
+                ) from error
             except sa.exc.DBAPIError as error:
                 if getattr(error.orig, "sqlstate", "") not in _DEADLOCKS or attempt == ATTEMPTS - 1:
                     raise _unavailable() from error
@@ -312,6 +317,11 @@ class Outbox:
                 self._funds.prune(self._worker, self.seq)
                 self._pruned = self.seq
         return self.seq
+
+
+def log_hash(entries: Sequence[Entry]) -> str:
+    """What names a log for Funds.register: the hash of its first entry, "" while it has none."""
+    return hashlib.sha256(encode_frame([entries[0].body])).hexdigest() if entries else ""
 
 
 _Move = tuple[int, str, int, int]  # seq, wallet_id, spent, returned

@@ -95,7 +95,8 @@ def whole_day(at_ns: int, name: str) -> int:
 
 def exact_sum(column: Any) -> tuple[Any, Any]:
     """A sum that may pass int64, as two sums that do not: of the upper and of the lower 32 bits."""
-    return sa.func.sum(column.bitwise_rshift(32)), sa.func.sum(column.bitwise_and(0xFFFFFFFF))
+    upper, lower = sa.literal_column("32", sa.Integer), sa.literal_column("4294967295", sa.BigInteger)
+    return sa.func.sum(column.op(">>")(upper)), sa.func.sum(column.op("&")(lower))
 
 
 def joined(high: Any, low: Any) -> int:

@@ -1,4 +1,4 @@
-"""`python -m mintage.books.shipper LOG DATABASE LAKE`: the process that keeps ledger and lake up to date.
+"""`python -m mintage.books.shipper LOG DATABASE LAKE [WORKER]`: the process that keeps ledger and lake up to date.
 
 Reads questions as JSON lines on stdin, {"id", "operation", "parameters"}, and answers each on stdout with {"id",
 "result"} or {"id", "error"}. Between questions it looks at the log POLL_S apart. It ends when stdin does, so it never
@@ -88,14 +88,14 @@ def _send(out: int, data: bytes) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    log, database, lake = arguments
+    log, database, lake, worker = (*arguments, "")[:4]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the server ends us in its own time
     with contextlib.suppress(OSError):
         os.nice(5)  # customers first
     from pathlib import Path
 
     try:
-        deriver = Deriver(Path(log), database, Path(lake))
+        deriver = Deriver(Path(log), database, Path(lake), worker)
     except MintageError as error:
         sys.stderr.write(f"mintage shipper: {error}\n")
         return 1

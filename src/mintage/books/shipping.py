@@ -29,10 +29,13 @@ _log = logging.getLogger("mintage.books")
 
 
 class Shipper:
-    """One child process that keeps ledger and lake up to date, while started. Belongs to one event loop."""
+    """One child process that keeps ledger and lake up to date, while started. Belongs to one event loop.
 
-    def __init__(self, log: Path, database: str | Path, lake: Path) -> None:
-        self._arguments = (str(log), str(database), str(lake))
+    worker: the log's name when several processes share the database and the funds (see funds_lease).
+    """
+
+    def __init__(self, log: Path, database: str | Path, lake: Path, worker: str = "") -> None:
+        self._arguments = (str(log), str(database), str(lake), worker)
         self._process: asyncio.subprocess.Process | None = None
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._ids = itertools.count(1)

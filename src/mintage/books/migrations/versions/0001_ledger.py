@@ -11,7 +11,7 @@ depends_on = None
 
 def _within(table: str, column: str) -> sa.CheckConstraint:
     limit = 2**63 - 1
-    return sa.CheckConstraint(f"{column} BETWEEN {-limit} AND {limit}", name=f"ck_{table}_{column}")
+    return sa.CheckConstraint(f"{column} BETWEEN {-limit} AND {limit}", name=op.f(f"ck_{table}_{column}"))
 
 
 def upgrade() -> None:

@@ -23,11 +23,11 @@ def upgrade() -> None:
         sa.Column("grant_nanos", sa.BigInteger, nullable=False),
         sa.Column("wanted_ns", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("wallet_id", name="pk_funds_wallets"),
-        sa.CheckConstraint("avail_nanos >= 0", name="ck_funds_wallets_avail"),
-        sa.CheckConstraint("leased_nanos >= 0", name="ck_funds_wallets_leased"),
-        sa.CheckConstraint("spent_nanos >= 0", name="ck_funds_wallets_spent"),
+        sa.CheckConstraint("avail_nanos >= 0", name=op.f("ck_funds_wallets_avail")),
+        sa.CheckConstraint("leased_nanos >= 0", name=op.f("ck_funds_wallets_leased")),
+        sa.CheckConstraint("spent_nanos >= 0", name=op.f("ck_funds_wallets_spent")),
         sa.CheckConstraint(
-            "avail_nanos + leased_nanos + spent_nanos = funded_nanos", name="ck_funds_wallets_conserved"
+            "avail_nanos + leased_nanos + spent_nanos = funded_nanos", name=op.f("ck_funds_wallets_conserved")
         ),
     )
     op.create_table(
