@@ -12,6 +12,7 @@ import pytest
 
 from mintage.base import ManualClock, MintageError, Usage
 from mintage.books import CommitLog, Expired, FrameReader, Held, Released, Settled, ToppedUp, UsageEvent
+from mintage.books.entries import decode_frame
 from mintage.books.log_archive import archive_frames
 from mintage.books.log_state import state_path
 
@@ -532,6 +533,22 @@ async def test_event_keys_move_through_both_tables_and_are_still_known(log, path
     log = await reopened(log, path, clock)
     receipt = await log.record_events([event(f"e{i}") for i in range(310)])
     assert (receipt.accepted, receipt.duplicates) == (10, 300)
+    await log.close()
+
+
+async def test_a_log_opens_from_its_last_snapshot_whether_or_not_it_has_events(log, path, clock, monkeypatch):
+    monkeypatch.setattr("mintage.books.log_writer.EVENTS_SPAN", 20)
+    await prepaid(log, 10**6)
+    await log.record_events([event("e1")])
+    for i in range(30):
+        await log.hold(hold(f"req_{i}", 1))
+    await log.close()
+    read = []
+    monkeypatch.setattr("mintage.books.log_load.decode_frame", lambda raw: read.append(raw) or decode_frame(raw))
+    log = CommitLog.open(path, clock=clock)
+    assert read == []
+    assert len(log.open_holds()) == 30
+    assert (await log.record_events([event("e1")])).duplicates == 1
     await log.close()
 
 

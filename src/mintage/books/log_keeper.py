@@ -43,11 +43,18 @@ class Keeper:
                 self._on_failure(error)
                 return
 
-    def snapshot(self, snapshot: Snapshot, index: Index, mark: tuple[int, bytes], done: Callable[[], None]) -> None:
+    def snapshot(
+        self,
+        snapshot: Snapshot,
+        index: Index,
+        mark: tuple[int, bytes],
+        events_indexed: bool,
+        done: Callable[[], None],
+    ) -> None:
         """Bring the state to `mark`, which the writer has committed; `done` is called from the keeper's thread."""
 
         def job() -> None:
-            self._state.save(snapshot, index, *mark)
+            self._state.save(snapshot, index, *mark, events_indexed=events_indexed)
             done()
 
         self._jobs.put(job)

@@ -88,7 +88,8 @@ class Loader:
         self._state = state
         self._unsaved = 0
         seq, chain = state.mark
-        if chain != (reader.chain_at(seq) if seq else GENESIS):  # another log's state, or of a part that was lost
+        known = reader.chain_at(seq) if seq else GENESIS
+        if chain != known or state.events_seq > reader.last_seq():  # another log's state, or of a part that was lost
             state.reset()
             seq = 0
         self.book.load(state.load())
@@ -110,7 +111,8 @@ class Loader:
             self.index.add(bodies, frame.first_seq)
             self._unsaved += len(bodies)
             if self._unsaved >= SAVE_ENTRIES:
-                self._state.save(self.book.snapshot(), self.index, frame.last_seq, frame.chain)
+                indexed = not self.event_keys
+                self._state.save(self.book.snapshot(), self.index, frame.last_seq, frame.chain, events_indexed=indexed)
                 self.index = Index()
                 self.recent.rotate()
                 self._unsaved = 0

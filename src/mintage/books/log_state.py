@@ -124,8 +124,8 @@ class StateStore:
             closed=[],
         )
 
-    def save(self, snapshot: Snapshot, index: Index, seq: int, chain: bytes) -> None:
-        """Bring the state to `seq`, in one transaction."""
+    def save(self, snapshot: Snapshot, index: Index, seq: int, chain: bytes, *, events_indexed: bool) -> None:
+        """Bring the state to `seq`, in one transaction. events_indexed: no key of an event up to it is missing."""
         with self._connection:
             self._each("INSERT OR REPLACE INTO wallets", 7, snapshot.wallets)
             self._each("INSERT OR REPLACE INTO carries", 4, snapshot.carries)
@@ -138,6 +138,8 @@ class StateStore:
             if failpoints.armed is not None:
                 failpoints.hit("log.snapshot")
             self._connection.execute("INSERT OR REPLACE INTO meta VALUES('seq', ?), ('chain', ?)", (seq, chain))
+            if events_indexed:
+                self._connection.execute("INSERT OR REPLACE INTO meta VALUES('events_seq', ?)", (seq,))
 
     def save_event_keys(self, keys: Sequence[tuple[int, int]], seq: int) -> None:
         """Index the keys (hash, digest) of all events up to `seq`; merge the small table when it is full."""

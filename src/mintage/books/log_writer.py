@@ -25,6 +25,7 @@ from mintage.books.wallets import Snapshot
 
 WAL_PAGES: Final = 4000  # 16 MB: then the keeper is asked for a checkpoint
 EVENT_KEYS: Final = 65_536  # keys of usage events that are indexed in one go
+EVENTS_SPAN: Final = 262_144  # entries after which a few keys are indexed too: opening reads from the last indexed on
 
 
 class EventBatch(msgspec.Struct, gc=False):
@@ -79,6 +80,7 @@ class Writer:
         self._on_snapshot = on_snapshot
         self._on_event_keys = on_event_keys
         self._indexing = False
+        self._indexed_seq = store.last_seq
         self._ended = False
         self._checkpoint = "none"  # or "asked", or "rest": the keeper has done most of it
         self._signal: SimpleQueue[bool] = SimpleQueue()
@@ -160,7 +162,11 @@ class Writer:
 
     def _hand_over(self, snapshot: Snapshot) -> None:
         index, self._index = self._index, Index()
-        self._keeper.snapshot(snapshot, index, (self._store.last_seq, self._store.chain), self._on_snapshot)
+        mark = (self._store.last_seq, self._store.chain)
+        all_indexed = not self._event_keys and not self._indexing
+        if all_indexed:
+            self._indexed_seq = mark[0]
+        self._keeper.snapshot(snapshot, index, mark, all_indexed, self._on_snapshot)
 
     # -- between commits ---------------------------------------------------------------------------------------------
 
@@ -171,7 +177,8 @@ class Writer:
         elif self._checkpoint == "none" and self._store.wal_pages > WAL_PAGES:
             self._checkpoint = "asked"
             self._keeper.checkpoint(self._checkpointed)
-        if len(self._event_keys) >= EVENT_KEYS and not self._indexing:
+        span = self._store.last_seq - self._indexed_seq
+        if (len(self._event_keys) >= EVENT_KEYS or span >= EVENTS_SPAN) and not self._indexing:
             self._index_events()
 
     def _checkpointed(self) -> None:
@@ -180,6 +187,7 @@ class Writer:
     def _index_events(self) -> None:
         if self._event_keys:
             self._indexing = True
+            self._indexed_seq = self._store.last_seq
             keys, self._event_keys = self._event_keys, []
 
             def done() -> None:
