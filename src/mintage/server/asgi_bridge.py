@@ -105,7 +105,7 @@ class AsgiBridge:
         cycle = _Cycle(request, exchange)
         try:
             await self._app(scope, cycle.receive, cycle.send)
-        except OSError:
+        except Exception:  # frameworks wrap the OSError that says that the client has gone
             if not exchange.disconnected:
                 raise
 
