@@ -77,11 +77,13 @@ class Target:
             return children if helpers else [first]
         return [] if helpers else [first, *children]
 
-    def spread(self) -> None:
-        """Helpers do not share the proxy's core: they take the one of the load generators."""
-        for process in self._processes(helpers=True):
-            with contextlib.suppress(psutil.Error):
-                process.cpu_affinity([1 % CORES])
+    def place(self, cores: list[int]) -> None:
+        """Give the proxy these cores. Helpers do not share its own: they take the one of the load generators."""
+        for helpers, where in ((False, cores), (True, [1 % CORES])):
+            for process in self._processes(helpers):
+                with contextlib.suppress(psutil.Error):
+                    for thread in process.threads():
+                        psutil.Process(thread.id).cpu_affinity(where)
 
 
 def free_port() -> int:
@@ -212,7 +214,7 @@ class Bench:
         """One round: saturated requests, one request at a time, streams."""
         seconds = max(self.seconds, target.seconds)
         self.wrk(target, target.connections, max(1, seconds / 4))
-        target.spread()
+        target.place([0])
         before, helpers = target.cpu_s(), target.cpu_s(helpers=True)
         said = self.wrk(target, target.connections, seconds)
         target.note("cpu_us", (target.cpu_s() - before) / said["requests"] * 1e6)
@@ -220,13 +222,15 @@ class Bench:
         target.note("rps", said["requests"] / said["duration_us"] * 1e6)
         target.note("rss_mb", target.rss_mb())
         target.note("helpers_mb", target.rss_mb(helpers=True))
+        target.place(list(range(CORES)))  # a wait for the disk is longer for a thread that may wake on one core only
         said = self.wrk(target, 1, seconds)
         target.note("p10_us", said["p10_us"])
         target.note("p50_us", said["p50_us"])
+        target.note("first_us", self.streams(target, 1)["first_p50_us"])
+        target.place([0])
         before = target.cpu_s()
         streamed = self.streams(target, target.connections)
         target.note("event_us", (target.cpu_s() - before) / streamed["events"] * 1e6)
-        target.note("first_us", self.streams(target, 1)["first_p50_us"])
 
     def streams(self, target: Target, connections: int) -> dict[str, int]:
         command = [str(BIN / "streams"), str(target.port), str(connections), str(max(self.seconds, target.seconds))]
