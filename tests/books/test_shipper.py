@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from mintage.base import Charge, Hold, MintageError, RatedLine, Settlement, SystemClock, Usage
-from mintage.books import CommitLog, Database, LedgerReader, Shipper
+from mintage.books import CommitLog, Database, LedgerReader, Shipper, lake_segments
 from mintage.books.log_store import Store
+from mintage.books.verify import verify
 
 LINE = RatedLine(meter="output_tokens", quantity=10, rate_attos=7 * 10**9, attos=70 * 10**9)
 
@@ -170,6 +171,38 @@ async def test_bad_questions_are_answered_with_errors(shipper):
             await shipper.ask(operation, **parameters)
         assert refusal.value.code == code
     assert (await shipper.progress()).error == ""
+
+
+SHIP = """
+import sys
+from mintage.books import deriver, lake_segments, shipper
+deriver.BATCH, lake_segments.SEGMENT_ENTRIES, lake_segments.MERGE = 40, 40, 3
+sys.exit(shipper.main(sys.argv[1:]))
+"""
+
+
+def ship_once(home, failpoints=""):
+    """The shipper, with small batches and segments, until it has read the whole log."""
+    arguments = [str(home / name) for name in ("log.db", "books.db", "lake")]
+    environment = os.environ | {"MINTAGE_FAILPOINTS": failpoints}
+    return subprocess.run(
+        [sys.executable, "-c", SHIP, *arguments], env=environment, stdin=subprocess.DEVNULL, check=False
+    ).returncode
+
+
+@pytest.mark.parametrize("nth", [1, 2, 4])
+@pytest.mark.parametrize("point", ["ledger.commit", "ship_to_ledger", "lake.publish", "ship_to_lake", "lake.merged"])
+def test_a_kill_anywhere_is_made_good_by_the_next_shipper(scribe, make_home, monkeypatch, point, nth):
+    monkeypatch.setattr(lake_segments, "SEGMENT_ENTRIES", 40)
+    scribe.business(150)
+    home = make_home(scribe, derive=False)
+    killed = ship_once(home, f"{point}:kill:{nth}")
+    assert killed == -signal.SIGKILL
+    assert ship_once(home) == 0
+    report = verify(home)
+    assert report.balanced, [check for check in report.checks if not check.ok]
+    assert report.ledger_seq == len(scribe.entries)
+    assert report.lake_seq == len(scribe.entries) // 40 * 40
 
 
 def test_a_missing_log_is_said_plainly(tmp_path):

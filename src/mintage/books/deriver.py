@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from mintage.base import MintageError
+from mintage.books import failpoints
 from mintage.books.database import Database
 from mintage.books.entries import Entry
 from mintage.books.funds_pg import Funds, Outbox, log_hash
@@ -70,6 +71,8 @@ class Deriver:
         for part in (self._to_ledger, self._to_lake, self._to_funds):
             try:
                 part(entries)
+                if failpoints.armed is not None:
+                    failpoints.hit(f"ship{part.__name__}")
             except MintageError as error:
                 problems.append(error.message)
         self._error = " ".join(problems)

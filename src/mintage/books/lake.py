@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mintage.base import MintageError
+from mintage.books import failpoints
 from mintage.books.delivery import following
 from mintage.books.entries import Entry
 from mintage.books.lake_rows import FORMAT, JSON_COLUMNS, SELECT_LIST, TABLE_COLUMNS, LakeRow, lake_row
@@ -134,8 +135,10 @@ class Lake:
         temporary = file.with_name(f".new-{file.name}")
         try:
             self._connect().execute(f"COPY ({query}) TO {_quoted(temporary)} {_PARQUET}")
+            if failpoints.armed is not None:
+                failpoints.hit("lake.publish")
             publish(temporary, file)
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
             raise OSError(0, str(error).splitlines()[0]) from error
         finally:
             temporary.unlink(missing_ok=True)
@@ -155,6 +158,8 @@ class Lake:
         for whole, parts in groups:
             self._write(self.folder / whole.name, f"SELECT * FROM {self._read_files(parts)}")
             for part in parts:
+                if failpoints.armed is not None:
+                    failpoints.hit("lake.merged")
                 (self.folder / part.name).unlink()  # a reader that listed it before lists again
         if groups:
             self._segments = list_segments(self.folder)

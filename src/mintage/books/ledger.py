@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 from sqlalchemy.dialects import postgresql
 
 from mintage.base import ATTOS_PER_NANO, MintageError
+from mintage.books import failpoints
 from mintage.books import ledger_tables as tables
 from mintage.books.database import Database
 from mintage.books.delivery import following
@@ -49,7 +50,7 @@ class Ledger(LedgerReader):
     def apply(self, entries: Sequence[Entry]) -> int:
         """Apply what is new, all or nothing, and return the watermark. Entries beyond a gap wait for redelivery.
 
-        Raises MintageError("internal") if a sum leaves int64: nothing is applied then.
+        Raises MintageError("internal") if a sum leaves int64 or an entry contradicts the log: nothing is applied then.
         """
         mark = 0
         known = self._wallets
@@ -64,7 +65,9 @@ class Ledger(LedgerReader):
                     self._store(connection, tally)
                     mark = fresh[-1].seq
                     self._set_mark(connection, mark)
-        except (sa.exc.DatabaseError, OverflowError) as error:
+                    if failpoints.armed is not None:
+                        failpoints.hit("ledger.commit")
+        except (sa.exc.DatabaseError, OverflowError, KeyError) as error:  # KeyError: a wallet that was never opened
             raise MintageError("internal", f"The ledger refused entries after {mark}: {error}.") from error
         self._wallets = (mark, wallets)
         return mark
