@@ -1,7 +1,8 @@
 """The canonical answer, whole or as a stream of events.
 
-A stream is: AnswerStarted, then deltas in order, then one ChoiceFinished per choice, then one UsageReported. A
-failure is a raised MintageError, never an event: an answer that stops without UsageReported was cut.
+A stream is: AnswerStarted, then deltas in order, then one ChoiceFinished per choice, then one UsageReported. Answers
+that are not written (Embedding, Segment, Moderation, audio) have no ChoiceFinished. A failure is a raised MintageError,
+never an event: an answer that stops without UsageReported was cut.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class AnswerStarted(msgspec.Struct, frozen=True, tag="started", kw_only=True):
     model: str
     upstream_id: str = ""  # the provider's own request id, kept for reconciliation
     fingerprint: str = ""
+    usage: Usage | None = None  # what was read, where the engine says so before it writes
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag="text"):
@@ -38,9 +40,12 @@ class TextDelta(msgspec.Struct, frozen=True, tag="text"):
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning"):
+    """signature ends a piece of reasoning: what follows is another piece, with its own. See Reasoning."""
+
     text: str
     choice: int = 0
     signature: str = ""
+    redacted: bool = False
 
 
 class RefusalDelta(msgspec.Struct, frozen=True, tag="refusal"):
@@ -56,10 +61,43 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call", kw_only=True):
     name: str = ""
     arguments: str = ""
     choice: int = 0
+    signature: str = ""  # see ToolCall
 
 
 class AudioDelta(msgspec.Struct, frozen=True, tag="audio", kw_only=True):
     data: bytes
+    choice: int = 0
+
+
+class Embedding(msgspec.Struct, frozen=True, tag="embedding"):
+    """One text's vector: 32-bit floats, little-endian, as many as its dimensions. choice: which text."""
+
+    vector: bytes
+    choice: int = 0
+
+
+class Word(msgspec.Struct, frozen=True):
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+class Segment(msgspec.Struct, frozen=True, tag="segment", kw_only=True):
+    """A piece of a transcript, in order; the transcript is their texts joined. language: ISO 639-1, if known."""
+
+    text: str
+    start_ms: int = 0
+    end_ms: int = 0
+    language: str = ""
+    words: tuple[Word, ...] = ()
+    choice: int = 0
+
+
+class Moderation(msgspec.Struct, frozen=True, tag="moderation", kw_only=True):
+    """The verdict on one text: a score from 0 to 1 per category of OpenAI's taxonomy, and which ones are flagged."""
+
+    scores: dict[str, float]
+    flagged: frozenset[str] = frozenset()
     choice: int = 0
 
 
@@ -84,6 +122,9 @@ Event = (
     | RefusalDelta
     | ToolCallDelta
     | AudioDelta
+    | Embedding
+    | Segment
+    | Moderation
     | ChoiceFinished
     | UsageReported
 )
@@ -93,6 +134,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
     finish_reason: FinishReason
     logprobs: tuple[TokenLogprob, ...] = ()
+    stop_sequence: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

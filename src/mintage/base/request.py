@@ -33,33 +33,45 @@ class Audio(msgspec.Struct, frozen=True, tag="audio", kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True, tag="document", kw_only=True):
-    """A file given as context: bytes, or the id of one stored earlier."""
+    """A file given as context: exactly one of its bytes, the id of one stored earlier, and its web address."""
 
     data: bytes | None = None
     file_id: str | None = None
+    url: str | None = None
     media_type: str = ""
     name: str = ""
 
 
 class ToolCall(msgspec.Struct, frozen=True, tag="tool_call", kw_only=True):
-    """arguments is the JSON text exactly as the model wrote it, valid or not."""
+    """arguments is the JSON text exactly as the model wrote it, valid or not.
+
+    signature: what the provider wants back unchanged with the call (Google's thoughtSignature).
+    """
 
     id: str
     name: str
     arguments: str
+    signature: str = ""
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool_result", kw_only=True):
+    """content is the result's text. parts: all of it, in order, where it is more than one text."""
+
     call_id: str
     content: str
     is_error: bool = False
+    parts: tuple[Text | Image | Document, ...] = ()
 
 
 class Reasoning(msgspec.Struct, frozen=True, tag="reasoning", kw_only=True):
-    """Reasoning text, with the provider's signature when it must be sent back unchanged."""
+    """Reasoning text, with the provider's signature when it must be sent back unchanged.
+
+    redacted: the provider shows no text; signature is the sealed reasoning itself.
+    """
 
     text: str
     signature: str = ""
+    redacted: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
@@ -101,6 +113,25 @@ class OutputFormat(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool | None = None
 
 
+class Speech(msgspec.Struct, frozen=True, kw_only=True):
+    """How operation "speech" says prompts[0]. instructions: the tone, for models that take one."""
+
+    voice: str
+    format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] = "mp3"
+    speed: float = 1.0
+    instructions: str = ""
+
+
+class Transcription(msgspec.Struct, frozen=True, kw_only=True):
+    """How operation "transcription" writes down `audio`. language: ISO 639-1, "" lets the engine find out."""
+
+    audio: Audio
+    language: str = ""
+    prompt: str = ""
+    translate: bool = False  # into English
+    word_times: bool = False
+
+
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """None means: the engine's default."""
 
@@ -121,7 +152,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     operation: Operation
     model: str
     messages: tuple[Message, ...] = ()
-    prompts: tuple[str, ...] = ()  # operation "completion": one answer per prompt and n
+    #: "completion": one answer per prompt and n; "embedding" and "moderation": one vector or verdict per text;
+    #: "speech": the one text to say.
+    prompts: tuple[str, ...] = ()
     suffix: str | None = None
     echo: bool = False
     sampling: Sampling = Sampling()
@@ -130,6 +163,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     parallel_tool_calls: bool | None = None
     output: OutputFormat = OutputFormat()
     reasoning_effort: str | None = None
+    reasoning_budget_tokens: int | None = None  # how much it may think; 0 is not at all
     max_output_tokens: int | None = None  # reasoning included
     n: int = 1
     stop: tuple[str, ...] = ()
@@ -139,4 +173,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool = False  # the client wants a usage event in its stream
     end_user: str | None = None
     cache_scope: str = ""  # whose earlier prompts an engine may use again: the tenant; "" means nobody's
+    dimensions: int | None = None  # of an embedding; None is the model's own
+    purpose: str = ""  # of an embedding: "query", "document" or ""
+    speech: Speech | None = None
+    transcription: Transcription | None = None
     metadata: dict[str, str] = msgspec.field(default_factory=dict)

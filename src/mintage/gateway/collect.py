@@ -29,35 +29,55 @@ from mintage.base import (
 
 
 @dataclass(slots=True)
-class _Call:
+class _Piece:
+    """A part while it is being written. number tells one tool call from another."""
+
+    kind: type[Part]
+    texts: list[str]
+    number: int = 0
     id: str = ""
     name: str = ""
-    arguments: list[str] = field(default_factory=list)
+    signature: str = ""
+    redacted: bool = False
+
+    def part(self) -> Part:
+        text = "".join(self.texts)
+        if self.kind is Text:
+            return Text(text)
+        if self.kind is Refusal:
+            return Refusal(text)
+        if self.kind is Reasoning:
+            return Reasoning(text=text, signature=self.signature, redacted=self.redacted)
+        return ToolCall(id=self.id, name=self.name, arguments=text, signature=self.signature)
 
 
 @dataclass(slots=True)
 class _ChoiceState:
-    text: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
-    signature: str = ""
-    refusal: list[str] = field(default_factory=list)
-    calls: dict[int, _Call] = field(default_factory=dict)
+    """The parts in the order in which the model wrote them."""
+
+    pieces: list[_Piece] = field(default_factory=list)
+    calls: dict[int, _Piece] = field(default_factory=dict)
     logprobs: list[TokenLogprob] = field(default_factory=list)
     finish_reason: FinishReason | None = None
+    stop_sequence: str | None = None
 
-    def parts(self) -> tuple[Part, ...]:
-        parts: list[Part] = []
-        if self.reasoning:
-            parts.append(Reasoning(text="".join(self.reasoning), signature=self.signature))
-        if self.text:
-            parts.append(Text("".join(self.text)))
-        if self.refusal:
-            parts.append(Refusal("".join(self.refusal)))
-        parts += [
-            ToolCall(id=call.id, name=call.name, arguments="".join(call.arguments))
-            for _, call in sorted(self.calls.items())
-        ]
-        return tuple(parts)
+    def write(self, kind: type[Part], text: str) -> _Piece:
+        """A signed piece of reasoning is whole: what follows it is another one."""
+        last = self.pieces[-1] if self.pieces else None
+        if last is None or last.kind is not kind or last.signature:
+            last = _Piece(kind, [])
+            self.pieces.append(last)
+        last.texts.append(text)
+        return last
+
+    def call(self, event: ToolCallDelta) -> None:
+        piece = self.calls.get(event.index)
+        if piece is None:
+            piece = self.calls[event.index] = _Piece(ToolCall, [], event.index)
+            self.pieces.append(piece)
+        piece.id, piece.name = event.id or piece.id, event.name or piece.name
+        piece.signature = event.signature or piece.signature
+        piece.texts.append(event.arguments)
 
 
 class Collector:
@@ -80,19 +100,19 @@ class Collector:
     @staticmethod
     def _add_to_choice(choice: _ChoiceState, event: Event) -> None:
         if isinstance(event, TextDelta):
-            choice.text.append(event.text)
+            if event.text:
+                choice.write(Text, event.text)
             choice.logprobs += event.logprobs
         elif isinstance(event, ReasoningDelta):
-            choice.reasoning.append(event.text)
-            choice.signature = event.signature or choice.signature
+            if event.text or event.signature:
+                piece = choice.write(Reasoning, event.text)
+                piece.signature, piece.redacted = event.signature, event.redacted
         elif isinstance(event, RefusalDelta):
-            choice.refusal.append(event.text)
+            choice.write(Refusal, event.text)
         elif isinstance(event, ToolCallDelta):
-            call = choice.calls.setdefault(event.index, _Call())
-            call.id, call.name = event.id or call.id, event.name or call.name
-            call.arguments.append(event.arguments)
+            choice.call(event)
         elif isinstance(event, ChoiceFinished):
-            choice.finish_reason = event.reason
+            choice.finish_reason, choice.stop_sequence = event.reason, event.stop_sequence
         elif isinstance(event, AudioDelta):
             raise MintageError("unsupported", "Audio answers are read as a stream.", "Set stream to true.")
 
@@ -103,7 +123,12 @@ class Collector:
         return Answer(
             model=self._model,
             choices=tuple(
-                Choice(parts=c.parts(), finish_reason=c.finish_reason or "stop", logprobs=tuple(c.logprobs))
+                Choice(
+                    parts=tuple(piece.part() for piece in c.pieces),
+                    finish_reason=c.finish_reason or "stop",
+                    logprobs=tuple(c.logprobs),
+                    stop_sequence=c.stop_sequence,
+                )
                 for _, c in sorted(self._choices.items())
             ),
             usage=self._usage,
