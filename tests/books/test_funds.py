@@ -278,6 +278,7 @@ def test_the_ledger_of_several_logs_in_postgres_equals_one_in_sqlite(database, f
                 ledger.apply(batch)
     reader, other = Ledger(database, log="gw-0"), Ledger(local, log="gw-0")
     assert reader.balances() == other.balances()
+    assert reader.trial_balance() == other.trial_balance()
     assert reader.profit_and_loss(by=("tenant_id", "model", "day")) == other.profit_and_loss(
         by=("tenant_id", "model", "day")
     )
@@ -294,3 +295,16 @@ def test_the_ledger_of_several_logs_in_postgres_equals_one_in_sqlite(database, f
             break
     assert len(seen) == len(other.journals(limit=1000).journals)
     local.close()
+
+
+def test_totals_in_postgres_may_pass_int64(database, new_scribe):
+    """No row does, but the sums of many customers' rows may, of either sign."""
+    scribe = new_scribe(currency="IDR")
+    for number in range(5):
+        scribe.open(f"tenant{number}", cash=4 * 10**18)
+    ledger = Ledger(database)
+    ledger.apply(scribe.entries)
+    balances = {row.account: row.balance_nanos for row in ledger.trial_balance()}
+    assert balances["assets:cash"] == 20 * 10**18 > 2**63
+    assert sum(balances.values()) == 0
+    assert ledger.balances("liabilities") == {("liabilities:customer_prepaid", "IDR"): -20 * 10**18}
