@@ -38,6 +38,7 @@ name = {{ en = "Test" }}
 model = "*"
 input_tokens = {{ per_unit = "0.001" }}
 output_tokens = {{ per_unit = "0.01" }}
+{rates}
 [policies]
 {policies}
 [policies.output]
@@ -103,9 +104,10 @@ class Desk:
     clock: ManualClock
 
     async def caller(
-        self, name: str = "a", *, funds: int = 10**12, policies: str = "", output: str = "", rpm: int | None = None
-    ) -> Caller:
-        plan = load_plan(PLAN.format(policies=policies, output=output).encode())
+        self, name: str = "a", *, funds: int = 10**12, policies: str = "", output: str = "", rates: str = "",
+        rpm: int | None = None,
+    ) -> Caller:  # fmt: skip
+        plan = load_plan(PLAN.format(policies=policies, output=output, rates=rates).encode())
         await self.log.open_wallet(f"ten_{name}", f"wal_{name}", "USD", "prepaid")
         if funds:
             await self.log.top_up(f"wal_{name}", funds, source="test", source_id=name, kind="cash")

@@ -15,6 +15,7 @@ from mintage.engines.protocol import (
     EventStream,
     Health,
     HealthState,
+    MeasuringEngine,
     MeteredStream,
     RelayEngine,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "HealthState",
     "LlamaCppEngine",
     "LlamaSettings",
+    "MeasuringEngine",
     "MeteredStream",
     "OpenAICompatibleEngine",
     "RelayEngine",

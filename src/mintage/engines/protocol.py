@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from mintage.base import Event, Operation, Request, UsageReported
+from mintage.base import Event, Operation, Request, Usage, UsageReported
 from mintage.engines.http_connection import Call, ResponseSink
 
 
@@ -124,6 +124,18 @@ class Engine(Protocol):
         ...
 
     async def health(self) -> Health: ...
+
+
+@runtime_checkable
+class MeasuringEngine(Protocol):
+    """An engine that knows before it answers what an embedding, a moderation, speech or a transcription will use."""
+
+    async def measure(self, request: Request) -> Usage:
+        """At most this, in the meters that the answer's usage will report (input_tokens, characters, audio_ms).
+
+        Raises MintageError invalid_request for what cannot be read, unsupported for what the model does not do.
+        """
+        ...
 
 
 class RelayEngine(Engine, Protocol):

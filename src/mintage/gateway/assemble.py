@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from mintage.base import Cost, MintageError, Usage
+from mintage.base import Cost, MintageError, Operation, Usage
 from mintage.billing import KeyRecord, KeySnapshot
 from mintage.engines import Engine
 from mintage.gateway.limits import KeyLimits
@@ -22,6 +22,15 @@ _SUSPENDED: Final = MintageError(
 _NO_PLAN: Final = MintageError(
     "permission_denied", "This account has no plan, so nothing has a price.", "Ask your provider for a plan."
 )
+
+#: What an operation uses, in the ways in which providers bill it: one of them has to have a price.
+_PROBES: Final[dict[str, tuple[Usage, ...]]] = {
+    "chat": (Usage(input_tokens=1, output_tokens=1),),
+    "embedding": (Usage(input_tokens=1),),
+    "moderation": (Usage(input_tokens=1),),
+    "speech": (Usage(characters=1), Usage(input_tokens=1, output_tokens=1)),
+    "transcription": (Usage(audio_ms=1000), Usage(input_tokens=1, output_tokens=1)),
+}
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,14 +52,29 @@ def own_compute(price_per_hour: Decimal, currency: str) -> Costing:
     return cost
 
 
-def provider_book(book: CostBook, provider: str, model: str, at_ns: int) -> Costing:
+def provider_book(
+    book: CostBook, provider: str, model: str, at_ns: int, operations: Iterable[Operation] = ("chat",)
+) -> Costing:
     """The provider's own price. Raises unpriceable now, rather than when a request has to be settled."""
-    book.cost(provider, model, Usage(input_tokens=1, output_tokens=1), at_ns)
+    for operation in operations:
+        _check_priced(book, provider, model, _PROBES.get(operation, _PROBES["chat"]), at_ns)
 
     def cost(usage: Usage, engine_ms: float, at_ns: int) -> Cost:
         return book.cost(provider, model, usage, at_ns)
 
     return cost
+
+
+def _check_priced(book: CostBook, provider: str, model: str, probes: tuple[Usage, ...], at_ns: int) -> None:
+    """Raises unpriceable, if none of the ways to bill an operation has a price."""
+    for number, probe in enumerate(probes, 1):
+        try:
+            book.cost(provider, model, probe, at_ns)
+        except MintageError:
+            if number == len(probes):
+                raise
+        else:
+            return
 
 
 def build_routes(
@@ -62,8 +86,12 @@ def build_routes(
     for offer in offers:
         try:
             local = offer.engine.local
-            costing = own if local else provider_book(book, offer.engine.name, offer.upstream_model, now_ns)
             capabilities = offer.engine.capabilities(offer.upstream_model)
+            costing = (
+                own
+                if local
+                else provider_book(book, offer.engine.name, offer.upstream_model, now_ns, capabilities.operations)
+            )
         except MintageError as error:
             refused[offer.model] = error
             continue

@@ -66,6 +66,7 @@ class Conversation:
         "input_bound",
         "input_tokens",
         "left",
+        "measured",
         "on_writable",
         "outcome",
         "output_bound",
@@ -94,6 +95,7 @@ class Conversation:
         self.input_tokens: int | None = None  # exact, if the engine counted
         self.prompt_bytes = 0
         self.input_bound = 0
+        self.measured: Usage | None = None  # of what is not written token by token: the most it can use
         self.output_bound = 0
         self.idempotency_key: str | None = None
         self.payload_hash = ""
@@ -366,6 +368,12 @@ class Conversation:
         stream: object = self._stream
         if stream is not None and isinstance(stream, MeteredStream):  # the second look costs 5 us
             return stream.consumed()
+        if self.measured is not None:  # embeddings, speech and the like are used up as soon as they are begun
+            return (
+                UsageReported(usage=self.measured, engine_ms=self.latency_ms(), estimated=True)
+                if self._deltas
+                else None
+            )
         if self.tally is not None:
             reported = self.tally()
         else:

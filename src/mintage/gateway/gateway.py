@@ -16,6 +16,7 @@ from mintage.books import CommitLog
 from mintage.gateway.bounds import answers, body_bytes, check_capabilities, input_bound_tokens, output_bound_tokens
 from mintage.gateway.conversation import Conversation
 from mintage.gateway.idempotency import Replay, ReplayStore, already_answered, other_body
+from mintage.gateway.measure import WRITTEN, measure, text_tokens_estimate
 from mintage.gateway.meters import GatewayMeters
 from mintage.gateway.request_log import RequestLog
 from mintage.gateway.shape_input import normalise, too_long, truncate
@@ -102,6 +103,9 @@ class Gateway:
         check_capabilities(request, route.capabilities)
         conversation = Conversation(self, new_id("req", self.clock.now_ns()), caller, route, request)
         conversation.prompt_bytes = body_bytes(request) if size_bytes is None else size_bytes
+        if request.operation not in WRITTEN:
+            conversation.reserve(text_tokens_estimate(request))
+            return conversation
         output_bound = output_bound_tokens(request, caller.policies.output, route.capabilities)
         conversation.output_bound = output_bound
         conversation.reserve(conversation.prompt_bytes // 4 + output_bound * answers(request))
@@ -112,6 +116,9 @@ class Gateway:
         request, route, policy = conversation.request, conversation.route, conversation.caller.policies.input
         if policy.normalise:
             request = conversation.request = normalise(request)
+        if request.operation not in WRITTEN:
+            conversation.measured = await measure(_renamed(request, route.upstream_model), route.engine)
+            return
         context = route.capabilities.context_tokens
         if not route.capabilities.exact_count or context is None:
             self._bound(conversation)
@@ -140,7 +147,8 @@ class Gateway:
     def _hold(self, conversation: Conversation) -> asyncio.Future[None]:
         """Check and deduct, now. Raises insufficient_funds."""
         caller, request = conversation.caller, conversation.request
-        count = answers(request)
+        measured = conversation.measured
+        count = answers(request) if measured is None else 1
         conversation.hold = hold = Hold(
             id=conversation.id,
             tenant_id=caller.tenant_id,
@@ -151,6 +159,7 @@ class Gateway:
                 input_bound_tokens=conversation.input_bound * count,
                 output_bound_tokens=conversation.output_bound * count,
                 at_ns=conversation.started_ns,
+                others=measured,
             ),
             created_ns=conversation.started_ns,
             lease_until_ns=conversation.started_ns + self._lease_ns,
@@ -194,6 +203,10 @@ class Gateway:
 async def _all_ended(conversations: Iterable[Conversation], timeout_s: float) -> None:
     if pending := [conversation.ended for conversation in conversations]:
         await asyncio.wait(pending, timeout=timeout_s)
+
+
+def _renamed(request: Request, model: str) -> Request:
+    return request if request.model == model else msgspec.structs.replace(request, model=model)
 
 
 def _limited(request: Request, output_bound: int) -> Request:

@@ -1,0 +1,59 @@
+"""Upper bounds of what is not written token by token: embeddings, moderation, speech, transcription.
+
+Their usage hangs on the input alone, so the hold is the price of exactly that; an engine that can count it says so
+(MeasuringEngine), for others a bound is read from the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mintage.base import Audio, MintageError, Request, Usage
+from mintage.engines import Engine, MeasuringEngine
+
+#: Operations whose answer is written token by token; every other is measured by its input.
+WRITTEN: Final = frozenset(("chat", "completion"))
+_EXTRA_TOKENS: Final = 16  # what a tokenizer may put around one text
+#: No speech codec in use goes below 4 kbit/s, so a second of sound has at least so many bytes.
+_AUDIO_LEAST_BYTES_PER_S: Final = 500
+_AUDIO_MAX_MS: Final = 24 * 3_600_000
+_WAV_HEAD_BYTES: Final = 4096
+
+
+def text_tokens_estimate(request: Request) -> int:
+    """For the key's limit of tokens per minute: a token has four bytes of text or so."""
+    return sum(map(len, request.prompts)) // 4 + 1
+
+
+async def measure(request: Request, engine: Engine) -> Usage:
+    """The most that the request can use. Raises MintageError unsupported, or what the engine says about the input."""
+    if isinstance(engine, MeasuringEngine):
+        return await engine.measure(request)
+    if request.operation == "speech":
+        return Usage(characters=sum(map(len, request.prompts)))
+    if request.operation == "transcription":
+        if request.transcription is None:
+            raise MintageError("invalid_request", "There is no audio to transcribe.", "Send a file.", param="file")
+        return Usage(audio_ms=audio_bound_ms(request.transcription.audio))
+    if request.operation in ("embedding", "moderation"):
+        return Usage(input_tokens=sum(len(prompt.encode()) + _EXTRA_TOKENS for prompt in request.prompts))
+    raise MintageError("unsupported", f"{request.operation} has no meter here.", "Choose another operation.")
+
+
+def audio_bound_ms(audio: Audio) -> int:
+    """At most so many milliseconds of sound: exact for WAV, by the bytes that a second needs at least for others."""
+    exact = _wav_ms(audio.data)
+    return exact if exact is not None else min(len(audio.data) * 1000 // _AUDIO_LEAST_BYTES_PER_S + 1, _AUDIO_MAX_MS)
+
+
+def _wav_ms(data: bytes) -> int | None:
+    """The length that a RIFF WAVE file can have at most: all bytes after its head, at the rate the head names."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return None
+    at = data.find(b"fmt ", 12, _WAV_HEAD_BYTES)
+    if at < 0 or at + 20 > len(data):
+        return None
+    bytes_per_s = int.from_bytes(data[at + 16 : at + 20], "little")
+    if not bytes_per_s:
+        return None
+    return min(-(-len(data) * 1000 // bytes_per_s), _AUDIO_MAX_MS)
