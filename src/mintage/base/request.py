@@ -163,7 +163,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     parallel_tool_calls: bool | None = None
     output: OutputFormat = OutputFormat()
     reasoning_effort: str | None = None
-    reasoning_budget_tokens: int | None = None  # how much it may think; 0 is not at all
+    reasoning_budget_tokens: int | None = None  # how much it may think; 0 is not at all, -1 as much as it thinks fit
+    reasoning_shown: bool | None = None  # whether the answer tells the reasoning; None is the dialect's default
     max_output_tokens: int | None = None  # reasoning included
     n: int = 1
     stop: tuple[str, ...] = ()

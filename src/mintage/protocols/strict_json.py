@@ -64,6 +64,14 @@ def convert(value: object, shape: type[T], unsupported: Mapping[str, str]) -> T:
         raise _invalid_json("It cannot be read.", "Send one JSON object, encoded as UTF-8.") from None
 
 
+def encode_json(value: object) -> bytes:
+    """JSON bytes; a lone surrogate that an engine let through becomes a question mark instead of an exception."""
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return _encode(_mend(value))
+
+
 def invalid(message: str, hint: str, param: str | None, reason: str = "invalid_value") -> MintageError:
     """A field is wrong. reason is the stable, finer code that OpenAI's dialect shows."""
     return MintageError("invalid_request", message, hint, param=param, details={"reason": reason})
@@ -83,6 +91,14 @@ def check_depth(value: object, param: str, depth: int = DEPTH_LIMIT) -> None:
             check_depth(member, param, depth - 1)
     elif isinstance(value, int) and not -_INT_LIMIT <= value < _INT_LIMIT:
         raise invalid(f"'{param}' holds an integer beyond 64 bits.", "Write it as a number of 64 bits.", param)
+
+
+def _mend(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_mend(key): _mend(member) for key, member in value.items()}
+    return [_mend(member) for member in value] if isinstance(value, list) else value
 
 
 def _refuse_repeated_keys(raw: bytes) -> None:

@@ -18,7 +18,7 @@ from mintage.protocols.openai.relay import RelayScanner
 from mintage.protocols.openai.relay_whole import RelayedAnswer, relay_answer, rewrite_request
 from mintage.protocols.openai.stream_decoder import StreamDecoder
 from mintage.protocols.openai.stream_encoder import StreamEncoder
-from mintage.protocols.openai.upstream_errors import decode_error
+from mintage.protocols.upstream_errors import decode_error
 
 #: What an engine's `dialect` says when its bytes can be relayed.
 DIALECT: Final = "openai"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from mintage.base import Answer, Choice, Part, Reasoning, Refusal, Text, ToolCall, Usage, new_id
+from mintage.base import Answer, Choice, Part, Reasoning, Refusal, Text, ToolCall, new_id
+from mintage.protocols.estimate import believable
 from mintage.protocols.openai.answer_wire import (
     AnswerWire,
     CallWire,
@@ -14,8 +15,8 @@ from mintage.protocols.openai.answer_wire import (
     finish_reason,
 )
 from mintage.protocols.openai.logprobs import decode_logprobs
-from mintage.protocols.openai.upstream_errors import decode_stream_error, unreadable
-from mintage.protocols.openai.usage import estimate_tokens, parse_usage
+from mintage.protocols.openai.usage import parse_usage
+from mintage.protocols.upstream_errors import decode_stream_error, unreadable
 
 _decode = msgspec.json.Decoder(AnswerWire).decode
 
@@ -53,14 +54,6 @@ def decode_wire(raw: bytes | memoryview) -> AnswerWire:
     if bytes(wire.error) != b"null":
         raise decode_stream_error(wire.error)
     return wire
-
-
-def believable(usage: Usage | None, deltas: int, characters: int) -> tuple[Usage, bool]:
-    """(usage, estimated). Written text with no written tokens is a provider's mistake: count what was written."""
-    if usage is not None and (usage.completion_tokens or not characters):
-        return usage, False
-    counted = Usage(output_tokens=estimate_tokens(deltas, characters))
-    return counted if usage is None else usage + counted, True
 
 
 def _choice(wire: ChoiceWire) -> Choice:

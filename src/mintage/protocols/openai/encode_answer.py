@@ -21,9 +21,9 @@ from mintage.base import (
 from mintage.protocols.media import encode_base64
 from mintage.protocols.openai.logprobs import encode_chat_logprobs, encode_completion_logprobs
 from mintage.protocols.openai.usage import encode_usage
+from mintage.protocols.strict_json import encode_json
 
 _AUDIO_LIFE_S: Final = 3600
-_encode = msgspec.json.Encoder().encode
 
 
 def encode_answer(request: Request, answer: Answer, *, id: str, created_s: int, model: str | None = None) -> bytes:  # noqa: A002
@@ -45,14 +45,6 @@ def encode_answer(request: Request, answer: Answer, *, id: str, created_s: int, 
     return encode_json(body)
 
 
-def encode_json(value: object) -> bytes:
-    """JSON bytes; a lone surrogate that an engine let through becomes a question mark instead of an exception."""
-    try:
-        return _encode(value)
-    except UnicodeEncodeError:
-        return _encode(_mend(value))
-
-
 def echoed_prompt(request: Request, choice: int) -> str:
     """What stands before a completion's text: its prompt, if the request wants it echoed."""
     if not request.echo or not request.prompts:
@@ -63,14 +55,6 @@ def echoed_prompt(request: Request, choice: int) -> str:
 def completion_reason(reason: FinishReason) -> str:
     """Completions know no tool calls."""
     return "stop" if reason == "tool_calls" else reason
-
-
-def _mend(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_mend(key): _mend(member) for key, member in value.items()}
-    return [_mend(member) for member in value] if isinstance(value, list) else value
 
 
 def _chat_choice(request: Request, choice: Choice, index: int, answer_id: str, created_s: int) -> dict[str, object]:

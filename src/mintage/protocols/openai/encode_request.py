@@ -22,8 +22,9 @@ from mintage.base import (
     ToolCall,
     ToolResult,
 )
+from mintage.protocols.carry import cannot
 from mintage.protocols.media import encode_base64, encode_data_url
-from mintage.protocols.openai.encode_answer import encode_json
+from mintage.protocols.strict_json import encode_json
 
 #: The official name is max_completion_tokens; many compatible servers know only max_tokens.
 OutputLimitField = Literal["max_completion_tokens", "max_tokens"]
@@ -38,6 +39,8 @@ _SAMPLING: Final = (
     "repetition_penalty",
     "logit_bias",
 )
+#: What models of these efforts think at most, about; see the providers' own compatibility layers.
+_BUDGETS: Final = (("low", 2_048), ("medium", 10_240))
 
 
 def encode_request(
@@ -83,8 +86,8 @@ def encode_request(
 def _chat_fields(body: dict[str, object], request: Request, output_limit_field: OutputLimitField) -> None:
     if request.max_output_tokens is not None:
         body[output_limit_field] = request.max_output_tokens
-    if request.reasoning_effort is not None:
-        body["reasoning_effort"] = request.reasoning_effort
+    if (effort := _effort(request)) is not None:
+        body["reasoning_effort"] = effort
     if request.logprobs:
         body["logprobs"] = True
         if request.top_logprobs:
@@ -93,6 +96,14 @@ def _chat_fields(body: dict[str, object], request: Request, output_limit_field: 
         body["response_format"] = _output(request)
     if request.tools:
         _tool_fields(body, request)
+
+
+def _effort(request: Request) -> str | None:
+    """A budget of tokens becomes the effort that thinks about as long."""
+    budget = request.reasoning_budget_tokens
+    if request.reasoning_effort is not None or budget is None or budget <= 0:
+        return request.reasoning_effort
+    return next((effort for effort, most in _BUDGETS if budget <= most), "high")
 
 
 def _tool_fields(body: dict[str, object], request: Request) -> None:
@@ -146,7 +157,7 @@ def _messages(message: Message, *, keep_reasoning: bool) -> list[dict[str, objec
     rest: list[Part] = []
     for part in message.parts:
         if isinstance(part, ToolResult):
-            results.append({"role": "tool", "tool_call_id": part.call_id, "content": part.content})
+            results.append({"role": "tool", "tool_call_id": part.call_id, "content": _result(part)})
         else:
             rest.append(part)
     if rest or not results:
@@ -155,6 +166,13 @@ def _messages(message: Message, *, keep_reasoning: bool) -> list[dict[str, objec
             wire["name"] = message.name
         results.append(wire)
     return results
+
+
+def _result(part: ToolResult) -> str:
+    """A failed call is told in words: the dialect has no mark for it."""
+    if part.parts:
+        raise cannot("images or documents as the result of a tool", "messages", "Send them in a user message.")
+    return f"Error: {part.content}" if part.is_error else part.content
 
 
 def _said(role: str, parts: list[Part]) -> dict[str, object]:
@@ -224,6 +242,8 @@ def _file(part: Document) -> dict[str, object]:
         file["file_data"] = encode_data_url(part.media_type, part.data) if part.media_type else encode_base64(part.data)
     elif part.file_id is not None:
         file["file_id"] = part.file_id
+    else:
+        raise cannot("a document by its web address", "messages", "Send its bytes.")
     if part.name:
         file["filename"] = part.name
     return file

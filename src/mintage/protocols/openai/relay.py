@@ -14,10 +14,10 @@ from msgspec import Raw
 
 from mintage.base import MintageError, Usage, UsageReported
 from mintage.protocols.openai.answer_wire import NULL
-from mintage.protocols.openai.stream_decoder import cut_error
 from mintage.protocols.openai.tally import Scan, Tally, members, scan
 from mintage.protocols.openai.usage import encode_usage
 from mintage.protocols.sse import EventBuffer, event_data
+from mintage.protocols.upstream_errors import cut_error
 
 _PREFIX: Final = b"data: {"
 _DONE: Final = b"data: [DONE]"

@@ -11,8 +11,8 @@ from mintage.base import MintageError, Usage, UsageReported
 from mintage.protocols.openai.answer_wire import NULL
 from mintage.protocols.openai.encode_request import OutputLimitField
 from mintage.protocols.openai.tally import Tally, members, scan
-from mintage.protocols.openai.upstream_errors import unreadable
 from mintage.protocols.openai.usage import encode_usage, parse_usage
+from mintage.protocols.upstream_errors import unreadable
 
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _json = msgspec.json.Encoder().encode

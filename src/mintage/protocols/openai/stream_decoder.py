@@ -17,20 +17,17 @@ from mintage.base import (
     Usage,
     UsageReported,
 )
+from mintage.protocols.estimate import believable
 from mintage.protocols.media import decode_base64
 from mintage.protocols.openai.answer_wire import AnswerWire, ChoiceWire, MessageWire, content_texts, finish_reason
-from mintage.protocols.openai.decode_answer import believable, decode_wire
+from mintage.protocols.openai.decode_answer import decode_wire
 from mintage.protocols.openai.logprobs import decode_logprobs
 from mintage.protocols.openai.tool_calls import ToolCallMerger
-from mintage.protocols.openai.upstream_errors import unreadable
 from mintage.protocols.openai.usage import parse_usage
 from mintage.protocols.sse import EventBuffer, event_data
+from mintage.protocols.upstream_errors import cut_error, unreadable
 
 _PREFIX = b"data: {"
-
-
-def cut_error() -> MintageError:
-    return MintageError("upstream_failed", "The upstream cut its answer before the end.", "Ask again.")
 
 
 class StreamDecoder:

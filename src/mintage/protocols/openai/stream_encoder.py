@@ -26,10 +26,11 @@ from mintage.base import (
     UsageReported,
 )
 from mintage.protocols.media import encode_base64
-from mintage.protocols.openai.encode_answer import completion_reason, echoed_prompt, encode_json
+from mintage.protocols.openai.encode_answer import completion_reason, echoed_prompt
 from mintage.protocols.openai.errors import error_frame
 from mintage.protocols.openai.logprobs import encode_chat_logprobs, encode_completion_logprobs
 from mintage.protocols.openai.usage import encode_usage
+from mintage.protocols.strict_json import encode_json
 
 _DONE: Final = b"data: [DONE]\n\n"
 _ROLE: Final = b'{"role":"assistant","content":"","refusal":null}'

@@ -8,9 +8,10 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from mintage.base import Usage, UsageReported
+from mintage.protocols.estimate import estimate_tokens
 from mintage.protocols.openai.answer_wire import NULL
-from mintage.protocols.openai.upstream_errors import decode_stream_error, unreadable
-from mintage.protocols.openai.usage import estimate_tokens, parse_usage
+from mintage.protocols.openai.usage import parse_usage
+from mintage.protocols.upstream_errors import decode_stream_error, unreadable
 
 
 class _Function(Struct):

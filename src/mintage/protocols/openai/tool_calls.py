@@ -13,7 +13,7 @@ import msgspec
 
 from mintage.base import ToolCallDelta, new_id
 from mintage.protocols.openai.answer_wire import CallWire, arguments_text
-from mintage.protocols.openai.upstream_errors import unreadable
+from mintage.protocols.upstream_errors import unreadable
 
 
 @dataclass(slots=True)

@@ -7,15 +7,13 @@ DeepSeek and Moonshot report cached tokens beside the totals.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from mintage.base import Usage
 
-_CHARACTERS_PER_TOKEN: Final = 4
-_CHARACTERS_PER_DELTA_MAX: Final = 12  # the mean of a stream; no tokenizer's mean token is longer
 #: Far beyond any real request; what is above is nonsense, not usage.
 _Count = Annotated[int, Meta(ge=0, le=2**36)]
 
@@ -70,13 +68,6 @@ def _written(wire: _WireUsage) -> tuple[int, int]:
     if hidden > 0 and reasoning in (0, hidden):  # reasoning that completion_tokens leaves out
         return wire.completion_tokens + hidden, hidden
     return wire.completion_tokens, min(reasoning, wire.completion_tokens)
-
-
-def estimate_tokens(deltas: int, characters: int) -> int:
-    """What was written, if nobody reports it: a token a delta, unless the deltas are so long that they hold several."""
-    if characters <= deltas * _CHARACTERS_PER_DELTA_MAX:
-        return deltas
-    return -(-characters // _CHARACTERS_PER_TOKEN)
 
 
 def encode_usage(usage: Usage) -> bytes:

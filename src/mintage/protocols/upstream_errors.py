@@ -55,7 +55,7 @@ def decode_error(status: int, headers: Headers, body: bytes) -> MintageError:
         "upstream_status": status,
         "upstream_code": _text(fault.code) or _text(fault.type),
         "upstream_message": _clean(_text(fault.message)),
-        "upstream_request_id": names.get(b"x-request-id", b"").decode("latin-1")[:128],
+        "upstream_request_id": (names.get(b"x-request-id") or names.get(b"request-id") or b"").decode("latin-1")[:128],
     }
     return error
 
@@ -65,6 +65,10 @@ def decode_stream_error(error: bytes | msgspec.Raw) -> MintageError:
     fault = _fault(b'{"error":' + bytes(error) + b"}")
     status = fault.code if isinstance(fault.code, int) and 400 <= fault.code <= 599 else 502
     return decode_error(status, (), b'{"error":' + bytes(error) + b"}")
+
+
+def cut_error() -> MintageError:
+    return MintageError("upstream_failed", "The upstream cut its answer before the end.", "Ask again.")
 
 
 def unreadable(what: str) -> MintageError:
