@@ -26,6 +26,7 @@ from mintage.books.entries import (
 from mintage.books.home import Home, ServerAddress
 from mintage.books.journal import Journal, Posting
 from mintage.books.lake_reports import UsageRow
+from mintage.books.lake_views import RequestRow
 from mintage.books.ledger import Ledger
 from mintage.books.ledger_journals import JournalPage
 from mintage.books.ledger_reader import AccountBalance, LedgerReader, ProfitAndLoss, UsageLine
@@ -59,6 +60,7 @@ __all__ = [
     "Released",
     "Report",
     "Reported",
+    "RequestRow",
     "ServerAddress",
     "Settled",
     "Shipper",

@@ -18,6 +18,7 @@ from mintage.books.entries import Entry
 from mintage.books.funds_pg import Funds, Outbox, log_hash
 from mintage.books.lake import Lake
 from mintage.books.lake_reports import raw_usage_lines, usage_by
+from mintage.books.lake_views import export_usage, request_rows
 from mintage.books.ledger import Ledger
 from mintage.books.log_reader import FrameReader
 
@@ -55,6 +56,8 @@ class Deriver:
             "usage_by": self._usage_by,
             "raw_usage_lines": self._raw_usage_lines,
             "query": self._query,
+            "request_rows": self._request_rows,
+            "export_usage": self._export_usage,
         }
 
     def step(self) -> bool:
@@ -120,7 +123,7 @@ class Deriver:
     # -- questions ---------------------------------------------------------------------------------------------------
 
     def answer(self, operation: str, parameters: dict[str, Any]) -> Any:
-        """One of: status, usage_by, raw_usage_lines, query. Raises MintageError."""
+        """One of _operations. Raises MintageError."""
         handler = self._operations.get(operation)
         if handler is None:
             raise MintageError(
@@ -142,6 +145,12 @@ class Deriver:
 
     def _raw_usage_lines(self, tenant_id: str, start_ns: int, end_ns: int) -> Any:
         return raw_usage_lines(self.lake, tenant_id, start_ns, end_ns, self.ledger.closings(tenant_id))
+
+    def _request_rows(self, filters: dict[str, str], **bounds: Any) -> Any:
+        return request_rows(self.lake, filters, **bounds)
+
+    def _export_usage(self, **parameters: Any) -> Any:
+        return export_usage(self.lake, **parameters)
 
     def _query(self, sql: str, parameters: list[Any] | None = None) -> Any:
         return self.lake.query(sql, parameters or [])

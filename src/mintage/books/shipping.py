@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ import msgspec
 from mintage.base import MintageError
 from mintage.books.deriver import Progress
 from mintage.books.lake_reports import UsageRow
+from mintage.books.lake_views import ExportForm, RequestRow
 from mintage.books.ledger_reader import UsageLine
 from mintage.books.shipper_protocol import Question, Reply
 
@@ -163,6 +166,46 @@ class Shipper:
         answer = await self.ask("raw_usage_lines", sync=True, tenant_id=tenant_id, start_ns=start_ns, end_ns=end_ns)
         return msgspec.convert(answer, list[UsageLine])
 
+    async def request_rows(
+        self,
+        filters: Mapping[str, str],
+        *,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        before_seq: int | None = None,
+        limit: int = 50,
+        sync: bool = False,
+    ) -> list[RequestRow]:
+        """See lake_views.request_rows."""
+        bounds = {"start_ns": start_ns, "end_ns": end_ns, "before_seq": before_seq, "limit": limit}
+        return msgspec.convert(
+            await self.ask("request_rows", sync=sync, filters=dict(filters), **bounds), list[RequestRow]
+        )
+
+    async def export_usage(
+        self,
+        form: ExportForm,
+        *,
+        group_by: Sequence[str],
+        start_ns: int,
+        end_ns: int,
+        filters: Mapping[str, str],
+        customers: Mapping[str, str],
+    ) -> bytes:
+        """The file that lake_views.export_usage writes, read whole and gone from the disk."""
+        answer = await self.ask(
+            "export_usage",
+            sync=True,
+            name=f"{os.getpid()}_{secrets.token_hex(8)}",
+            form=form,
+            group_by=list(group_by),
+            start_ns=start_ns,
+            end_ns=end_ns,
+            filters=dict(filters),
+            customers=dict(customers),
+        )
+        return await asyncio.to_thread(_read_and_remove, Path(answer))
+
     async def query(self, sql: str, parameters: Sequence[object] = (), *, sync: bool = False) -> list[list[Any]]:
         """Rows of one SELECT over the lake's table `usage`. For the operator, never for customers."""
         rows: list[list[Any]] = await self.ask("query", sync=sync, sql=sql, parameters=list(parameters))
@@ -184,6 +227,13 @@ class Shipper:
             with contextlib.suppress(asyncio.CancelledError):
                 await keeper
         self._keeper = None
+
+
+def _read_and_remove(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _unavailable() -> MintageError:
