@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import msgspec
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from mintage.accounts import PAGE_DEFAULT, Changes, Page, fetch_page
 from mintage.base import MintageError
 from mintage.billing.tables import price_schedule, price_versions
-from mintage.pricing import Plan, PriceVersion, freeze_plan, load_plan, thaw_version
+from mintage.pricing import Finding, Plan, PriceVersion, freeze_plan, lint_plan, load_plan, thaw_version
 
 VERSIONS_MAX: Final = 10_000
 Format = Literal["toml", "json"]
@@ -30,10 +31,11 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """changed is False when the plan says this already."""
+    """changed is False when the plan says this already. findings: what the linter warns of."""
 
     version: PlanRow
     changed: bool
+    findings: tuple[Finding, ...] = ()
 
 
 #: What this version bills. A plan that says anything else is refused: better no plan than silent under-billing.
@@ -64,6 +66,21 @@ def check_billable(plan: Plan) -> None:
         raise MintageError("unsupported", f"Plan {plan.id} cannot be billed.", problem)
 
 
+def check_findings(plan: Plan) -> tuple[Finding, ...]:
+    """The linter's warnings. Raises invalid_request for an error: the plan would refuse or misprice usage."""
+    models = [price.model for price in plan.prices if "*" not in price.model]
+    found = lint_plan(plan, models=list(dict.fromkeys(models)))
+    if (first := next((finding for finding in found if finding.severity == "error"), None)) is not None:
+        raise MintageError(
+            "invalid_request",
+            f"{first.path}: {first.en}",
+            "`mintage price lint` shows every finding.",
+            param=first.path,
+            details={"findings": [msgspec.to_builtins(finding, builtin_types=(Decimal,)) for finding in found]},
+        )
+    return tuple(found)
+
+
 class Plans:
     """Reads are from the database; what must be fast reads the gateway's snapshot instead."""
 
@@ -79,6 +96,7 @@ class Plans:
         """
         plan = load_plan(raw, form)
         check_billable(plan)
+        findings = check_findings(plan)
         now = self._changes.clock.now_ns()
         version = freeze_plan(plan, applied_ns=now)
         schedule = self._schedule(plan.id)
@@ -88,7 +106,7 @@ class Plans:
             if latest.version_id == version.id and (
                 plan.effective is None or latest.effective_ns == version.effective_ns
             ):
-                return Applied(version=latest, changed=False)
+                return Applied(version=latest, changed=False, findings=findings)
             if version.effective_ns < now:
                 raise MintageError(
                     "conflict",
@@ -104,7 +122,7 @@ class Plans:
                     param="effective",
                 )
         self._store(actor, version, now)
-        return Applied(version=self._schedule(plan.id)[-1], changed=True)
+        return Applied(version=self._schedule(plan.id)[-1], changed=True, findings=findings)
 
     @staticmethod
     def _check_successor(plan: Plan, before: Plan) -> None:

@@ -51,6 +51,8 @@ def apply(
     version = applied["version"]
     what = "Applied" if applied["changed"] else "Nothing changed:"
     say(f"{what} {version['version_id']}, effective {when(version['effective_ns'])} UTC.")
+    for finding in applied["findings"]:
+        say(f"{finding['severity']}: {finding['path']}: {finding['en']}")
 
 
 @app.command("list")

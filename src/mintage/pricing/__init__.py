@@ -6,7 +6,7 @@ are what a period adds; quote.py puts a period together. Start with load_plan ->
 """
 
 from mintage.pricing.card import RateCard, compile_plan
-from mintage.pricing.costs import CostBook, compute_cost
+from mintage.pricing.costs import BookShelf, CostBook, ShelfEntry, compute_cost
 from mintage.pricing.explain import ExplainedLine
 from mintage.pricing.funds import AutoTopUp, CreditUnit, Grant, Pack, ProgressiveBilling, Trial
 from mintage.pricing.json_schema import plan_schema
@@ -29,6 +29,7 @@ __all__ = [
     "Adjustment",
     "AutoTopUp",
     "BillingPolicy",
+    "BookShelf",
     "CostBook",
     "CostPlus",
     "CreditUnit",
@@ -55,6 +56,7 @@ __all__ = [
     "QuoteStep",
     "Rate",
     "RateCard",
+    "ShelfEntry",
     "Span",
     "Trial",
     "Window",
