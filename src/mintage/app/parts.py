@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from mintage.accounts import Accounts
 from mintage.base import Clock, MintageError, Settings, SystemClock
 from mintage.billing import Billing, KeySnapshot
 from mintage.books import CommitLog, Database, Home, Ledger, Report, Shipper, export_in_child, verify_in_child
 from mintage.engines import EngineRoom
-from mintage.gateway import Gateway, KeyLimits, Offer, RequestLog, build_routes, build_snapshot, own_compute
-from mintage.pricing import CostBook, RateCard, compile_plan
+from mintage.gateway import (
+    Breaker,
+    Gateway,
+    KeyLimits,
+    Offer,
+    RequestLog,
+    add_plans,
+    build_routes,
+    build_snapshot,
+    own_compute,
+)
+from mintage.pricing import BookShelf, CostBook, RateCard, compile_plan
 from mintage.registry import Registry
 
 #: Under this name the vault seals the upstream keys that the registry's manifests carry.
@@ -31,6 +42,11 @@ class _Shipping:
         async with self._turn:
             if self._shipper.pid is None:
                 await self._shipper.start()
+
+    async def query(self, sql: str, parameters: Sequence[object] = ()) -> list[list[Any]]:
+        """Rows of one SELECT over the lake, after everything durable has reached it."""
+        await self.start()
+        return await self._shipper.query(sql, parameters, sync=True)
 
     async def sync(self) -> int:
         """Ship every durable entry; the ledger's watermark."""
@@ -57,6 +73,7 @@ class App:
     keys: KeySnapshot | None = None
     unpriceable: dict[str, MintageError] = field(default_factory=dict)  # models that cannot be sold, and why
     _limits: dict[str, KeyLimits] = field(default_factory=dict)
+    breakers: dict[str, Breaker] = field(default_factory=dict)  # by model: how its upstream has been doing
     _cards: dict[str, RateCard] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -105,11 +122,11 @@ class App:
             shipper=shipper,
             shipping=shipping,
             accounts=accounts,
-            billing=Billing(accounts, log, ledger, shipping.sync),
+            billing=Billing(accounts, log, ledger, shipping.sync, shipping.query),
             registry=registry,
             engines=EngineRoom(registry, settings),
             gateway=Gateway(log, clock, hold_lease_s=settings.hold_lease_s, request_log=request_log),
-            cost_book=CostBook.load(),
+            cost_book=BookShelf(home.path / "prices").open(),
         )
 
     async def refresh(self, *, models: bool = False) -> None:

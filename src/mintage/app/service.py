@@ -16,6 +16,7 @@ from mintage.base import MintageError
 from mintage.books import ServerAddress
 from mintage.protocols import openai
 from mintage.server import AsgiBridge, Exchange, HttpLimits, HttpRequest, HttpServer
+from mintage.server.events_door import EventsDoor
 from mintage.server.metrics import HealthDoor
 from mintage.server.openai_door import OpenAIDoor
 
@@ -57,10 +58,11 @@ class Service:
         """
         await asyncio.gather(app.refresh(models=True), app.shipping.start())
         door = OpenAIDoor(app.gateway)
+        events = EventsDoor(app.gateway, app.billing.events)
         health = HealthDoor(app.gateway, app.log, app.engines)
         pages = _Pages()
         server = HttpServer(
-            routes={**door.routes(), **health.routes()},
+            routes={**door.routes(), **events.routes(), **health.routes()},
             prefixes=door.prefixes(),
             fallback=pages if make_pages is not None else None,
             error_renderer=_render,

@@ -7,6 +7,7 @@ Start with billing.py (the front), then closing.py (how a period ends) and invoi
 
 from mintage.billing.billing import Assignment, Billing
 from mintage.billing.closing import CatchUp
+from mintage.billing.events import EventIntake, EventView, Recorded
 from mintage.billing.invoice import InvoiceContent, InvoiceLine, Party
 from mintage.billing.invoices import Invoice, InvoiceRow
 from mintage.billing.periods import Period, period_at
@@ -20,6 +21,8 @@ __all__ = [
     "Assignment",
     "Billing",
     "CatchUp",
+    "EventIntake",
+    "EventView",
     "Invoice",
     "InvoiceContent",
     "InvoiceLine",
@@ -29,6 +32,7 @@ __all__ = [
     "Party",
     "Period",
     "PlanRow",
+    "Recorded",
     "Subscription",
     "TopUp",
     "WalletRow",

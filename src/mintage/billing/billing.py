@@ -10,6 +10,8 @@ import msgspec
 from mintage.accounts import Accounts, Tenant
 from mintage.base import NANOS_PER_UNIT, check_nanos
 from mintage.billing.closing import CatchUp, Closing
+from mintage.billing.events import EventIntake, EventList
+from mintage.billing.events.view import LakeQuery
 from mintage.billing.invoices import Invoices
 from mintage.billing.plans import Plans
 from mintage.billing.snapshot import KeySnapshot, take_snapshot
@@ -26,15 +28,22 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Billing:
-    """catch_up ships every durable entry of the log to the ledger and returns the watermark."""
+    """catch_up ships every durable entry of the log to the ledger and returns the watermark.
 
-    def __init__(self, accounts: Accounts, log: CommitLog, ledger: Ledger, catch_up: CatchUp) -> None:
+    lake answers a SELECT over the event lake, everything durable read first; without it reported events are unreadable.
+    """
+
+    def __init__(
+        self, accounts: Accounts, log: CommitLog, ledger: Ledger, catch_up: CatchUp, lake: LakeQuery | None = None
+    ) -> None:
         changes = accounts.changes
         self._accounts = accounts
         self.plans = Plans(changes)
         self.subscriptions = Subscriptions(changes)
         self.wallets = Wallets(changes, log)
         self.invoices = Invoices(changes, ledger)
+        self.events = EventIntake(log, changes.clock)
+        self.event_list = EventList(lake)
         self.closing = Closing(
             accounts, log, ledger, self.plans, self.subscriptions, self.wallets, self.invoices, catch_up
         )

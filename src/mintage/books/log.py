@@ -239,14 +239,16 @@ class CommitLog:
 
     # -- usage events ------------------------------------------------------------------------------------------------
 
-    def record_events(self, events: Sequence[UsageEvent]) -> asyncio.Future[EventsReceipt]:
+    def record_events(self, events: Sequence[UsageEvent], *, whole: bool = False) -> asyncio.Future[EventsReceipt]:
         """Append each (tenant_id, source, id) once; all that are new become durable together.
+
+        whole: one conflict keeps every event of the call out.
 
         Raises invalid_request, payload_too_large, or books_unavailable while too many events wait.
         """
         self._check()
         check_events(events)
-        return self._pipeline.put_events(self._clock.now_ns(), events)
+        return self._pipeline.put_events(self._clock.now_ns(), events, whole)
 
     # -- looking back ------------------------------------------------------------------------------------------------
 

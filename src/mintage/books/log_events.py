@@ -79,14 +79,14 @@ class Intake:
         self._on_failure = on_failure
         self._known = known  # hash -> digest of events that the index may not hold yet
         self._indexed: deque[Sequence[tuple[int, int]]] = deque()
-        self._calls: SimpleQueue[tuple[int, Sequence[UsageEvent], Any] | None] = SimpleQueue()
+        self._calls: SimpleQueue[tuple[int, Sequence[UsageEvent], bool, Any] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def put(self, at_ns: int, events: Sequence[UsageEvent], future: Any) -> None:
+    def put(self, at_ns: int, events: Sequence[UsageEvent], whole: bool, future: Any) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="mintage-log-events", daemon=True)
             self._thread.start()
-        self._calls.put((at_ns, events, future))
+        self._calls.put((at_ns, events, whole, future))
 
     def indexed(self, keys: Sequence[tuple[int, int]]) -> None:
         """These keys are in the state now and need no memory. From any thread."""
@@ -95,9 +95,9 @@ class Intake:
     def _run(self) -> None:
         reader = StateReader(self._log, self._vfs)
         while (call := self._calls.get()) is not None:
-            at_ns, events, future = call
+            at_ns, events, whole, future = call
             try:
-                batch, receipt = self._decide(reader, at_ns, events)
+                batch, receipt = self._decide(reader, at_ns, events, whole)
             except BaseException as error:
                 self._on_failure([(None, future, None)], error)
                 break
@@ -105,7 +105,7 @@ class Intake:
         reader.close()
 
     def _decide(
-        self, reader: StateReader, at_ns: int, events: Sequence[UsageEvent]
+        self, reader: StateReader, at_ns: int, events: Sequence[UsageEvent], whole: bool
     ) -> tuple[EventBatch | None, EventsReceipt]:
         known = self._known
         while self._indexed:
@@ -128,6 +128,10 @@ class Intake:
                 duplicates += 1
             else:
                 conflicts.append(event.id)
+        if whole and conflicts:
+            for key, _ in batch.keys:
+                del known[key]
+            batch, duplicates = EventBatch([], []), 0
         receipt = EventsReceipt(accepted=len(batch.bodies), duplicates=duplicates, conflicts=tuple(conflicts))
         return (batch if batch.bodies else None), receipt
 

@@ -94,7 +94,7 @@ class Pipeline:
             failpoints.hit("log.enqueue")
         return future
 
-    def put_events(self, at_ns: int, events: Sequence[UsageEvent]) -> asyncio.Future[EventsReceipt]:
+    def put_events(self, at_ns: int, events: Sequence[UsageEvent], whole: bool) -> asyncio.Future[EventsReceipt]:
         """Raises MintageError("books_unavailable") while too many events wait."""
         count = len(events)
         if self._events_waiting + count > WAITING_LIMIT:
@@ -102,7 +102,7 @@ class Pipeline:
         future = (self._loop or self._bind()).create_future()
         self._events_waiting += count
         future.add_done_callback(lambda _: self._events_done(count))
-        self._intake.put(at_ns, events, future)
+        self._intake.put(at_ns, events, whole, future)
         return future
 
     def _events_done(self, count: int) -> None:

@@ -8,7 +8,20 @@ from litestar import Litestar, Request, Response, Router, get
 from litestar.openapi.config import OpenAPIConfig
 
 from mintage import __version__
-from mintage.server.admin import customers, feed, invoices, ledger, models, money, operator, plans
+from mintage.server.admin import (
+    audit,
+    customers,
+    events,
+    feed,
+    invoices,
+    ledger,
+    models,
+    money,
+    operator,
+    plans,
+    session,
+    staff,
+)
 from mintage.server.admin.auth import make_guard
 from mintage.server.admin.bodies import BODY_LIMIT_BYTES
 from mintage.server.admin.depends import dependencies
@@ -17,10 +30,10 @@ from mintage.server.admin.problems import HANDLERS
 from mintage.server.admin.services import Desk
 
 PREFIX: Final = "/admin/v1"
-MODULES: Final = (customers, plans, money, ledger, invoices, models, feed, operator)
+MODULES: Final = (customers, plans, money, events, ledger, invoices, models, feed, session, staff, audit, operator)
 
 
-@get("/openapi.json", permission=None, include_in_schema=False)
+@get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
     """This API, described in OpenAPI 3.1."""
     return Response(describe(request.app, PREFIX), media_type="application/json")
@@ -34,7 +47,7 @@ def admin_router(desk: Desk) -> Router:
     return Router(
         path=PREFIX,
         route_handlers=handlers,
-        guards=[make_guard(desk)],
+        guards=[make_guard(desk, PREFIX)],
         dependencies=dependencies(desk),
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_LIMIT_BYTES,
