@@ -26,16 +26,22 @@ class EngineRoom:
         self._engines: dict[str, tuple[ModelEntry, Engine]] = {}
         self._starting = asyncio.Semaphore(_START_LIMIT)
         self._lock = asyncio.Lock()
+        self._routes: list[ModelEntry] = []
         self.problems: dict[str, MintageError] = {}
 
     def engines(self) -> dict[str, tuple[ModelEntry, Engine]]:
         """By model name: what can answer now."""
         return dict(self._engines)
 
+    def routes(self) -> list[ModelEntry]:
+        """The entries that have no engine of their own, because others answer for them."""
+        return [entry for entry in self._routes if not entry.problem]
+
     async def sync(self) -> None:
         """Start what is new, stop what is gone or changed. Returns when every engine runs or has failed."""
         async with self._lock:
             entries = {entry.name: entry for entry in await asyncio.to_thread(self._registry.list)}
+            self._routes = [entry for entry in entries.values() if entry.route is not None]
             for name, (entry, engine) in list(self._engines.items()):
                 if entries.get(name) != entry:
                     del self._engines[name]
@@ -45,7 +51,11 @@ class EngineRoom:
                 for name, entry in entries.items()
                 if entry.problem
             }
-            fresh = [e for e in entries.values() if e.name not in self._engines and not e.problem]
+            fresh = [
+                entry
+                for entry in entries.values()
+                if entry.name not in self._engines and not entry.problem and entry.route is None
+            ]
             await asyncio.gather(*(self._start(entry) for entry in fresh))
 
     async def _start(self, entry: ModelEntry) -> None:

@@ -5,7 +5,9 @@ Whatever costs money comes through here: the doors of the server, products, the 
 Start with gateway.py (admission), then conversation.py (answer and settlement), then relay.py (bytes through).
 """
 
-from mintage.gateway.assemble import Offer, build_routes, build_snapshot, own_compute
+from mintage.gateway.assemble import Offer, add_plans, build_routes, build_snapshot, own_compute
+from mintage.gateway.attempts import AttemptRecord, RoutePlan, Target
+from mintage.gateway.breaker import Breaker, BreakerRules
 from mintage.gateway.conversation import Conversation
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.idempotency import Replay, ReplayStore
@@ -17,6 +19,9 @@ from mintage.gateway.snapshot import Caller, Costing, Route, Snapshot
 
 __all__ = [
     "LATENCY_EDGES_MS",
+    "AttemptRecord",
+    "Breaker",
+    "BreakerRules",
     "Caller",
     "Conversation",
     "Costing",
@@ -31,7 +36,10 @@ __all__ = [
     "ReplayStore",
     "RequestLog",
     "Route",
+    "RoutePlan",
     "Snapshot",
+    "Target",
+    "add_plans",
     "build_routes",
     "build_snapshot",
     "cut_error",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -11,10 +12,13 @@ import msgspec
 
 from mintage.base import Cost, MintageError, Operation, Usage
 from mintage.billing import KeyRecord, KeySnapshot
-from mintage.engines import Engine
+from mintage.engines import Capabilities, Engine
+from mintage.gateway.attempts import RoutePlan, Target
+from mintage.gateway.breaker import Breaker
 from mintage.gateway.limits import KeyLimits
 from mintage.gateway.snapshot import Caller, Costing, Route, Snapshot
 from mintage.pricing import CostBook, RateCard, compute_cost
+from mintage.registry import ModelEntry
 
 _SUSPENDED: Final = MintageError(
     "permission_denied", "This account is suspended.", "Ask your provider to open it again."
@@ -105,6 +109,63 @@ def build_routes(
             created_s=offer.created_s,
         )
     return sold, refused
+
+
+def add_plans(
+    sold: dict[str, Route],
+    refused: dict[str, MintageError],
+    entries: Iterable[ModelEntry],
+    breakers: dict[str, Breaker],
+) -> None:
+    """Add the routes that have several upstreams, or several attempts, to what is sold.
+
+    breakers is kept by the caller from snapshot to snapshot, so that a change of the desk closes none. A target that
+    cannot be sold is left out; a route without any is refused with the reason.
+    """
+    for entry in entries:
+        if (spec := entry.route) is None:
+            continue
+        targets = tuple(
+            Target(sold[one.model], breakers.setdefault(one.model, Breaker()), one.weight)
+            for one in spec.targets
+            if one.model in sold and sold[one.model].plan is None
+        )
+        if not targets:
+            refused[entry.name] = refused.get(spec.targets[0].model) or MintageError(
+                "unavailable", "None of its models can be sold.", "`mintage models list` says why."
+            )
+            continue
+        dialects = {target.route.engine.dialect for target in targets}
+        plan = RoutePlan(spec, targets, dialects.pop() if len(dialects) == 1 else None)
+        sold[entry.name] = dataclasses.replace(
+            targets[0].route,
+            model=entry.name,
+            capabilities=_union([target.route.capabilities for target in targets]),
+            created_s=entry.created_ns // 1_000_000_000,
+            plan=plan,
+        )
+
+
+def _union(able: list[Capabilities]) -> Capabilities:
+    """What at least one can do. None of a limit means that it is not known, so the union's is not either."""
+    limits = {
+        name: None if None in values else max(values)
+        for name in ("context_tokens", "max_output_tokens")
+        if (values := [getattr(one, name) for one in able])
+    }
+    flags = {
+        name: any(getattr(one, name) for one in able)
+        for name in ("tools", "json_object", "json_schema", "logprobs", "images", "audio")
+    }
+    return msgspec.structs.replace(
+        able[0],
+        operations=frozenset().union(*(one.operations for one in able)),
+        n_max=max(one.n_max for one in able),
+        top_logprobs_max=max(one.top_logprobs_max for one in able),
+        exact_count=False,
+        **limits,
+        **flags,
+    )
 
 
 def build_snapshot(

@@ -31,6 +31,8 @@ from mintage.base import (
     UsageReported,
 )
 from mintage.engines import EventStream, MeteredStream
+from mintage.gateway.attempt_stream import AttemptStream
+from mintage.gateway.attempts import Attempts
 from mintage.gateway.collect import Collector
 from mintage.gateway.relay import RelayOutput, StreamRelay, WholeRelay
 from mintage.gateway.shape_output import OutputShaper
@@ -39,6 +41,7 @@ from mintage.gateway.snapshot import Caller, Route
 if TYPE_CHECKING:
     from mintage.gateway.gateway import Gateway
 
+_NOTHING = UsageReported(usage=Usage())  # no attempt came so far that its answer counts
 _BYTES_PER_TOKEN = 4  # only for estimates of prompts whose provider never reported
 
 
@@ -56,6 +59,7 @@ class Conversation:
         "_settled",
         "_stop",
         "_stream",
+        "attempts",
         "caller",
         "ended",
         "estimated",
@@ -87,6 +91,7 @@ class Conversation:
         self.id = request_id
         self.caller = caller
         self.route = route
+        self.attempts: Attempts | None = None  # where the route has a plan
         self.request = request
         self.started_ns = gateway.clock.now_ns()
         self.started_monotonic_ns = gateway.clock.monotonic_ns()
@@ -125,7 +130,10 @@ class Conversation:
         if (task := asyncio.current_task()) is not None:
             self._stop = task.cancel
         shaper = OutputShaper(self.caller.policies.output) if self.caller.policies.output.shapes else None
-        stream = self._stream = self.route.engine.stream(self._engine_request())
+        attempts = self.attempts
+        stream = self._stream = (
+            self.route.engine.stream(self.engine_request()) if attempts is None else AttemptStream(self, attempts)
+        )
         reported: UsageReported | None = None
         try:
             async with aclosing(stream):
@@ -219,6 +227,8 @@ class Conversation:
         if self._settled is None and not self.ended.done():
             if self._deltas and (used := self._used()) is not None:
                 return self.settle(used, "failed")
+            if self.attempts is not None and self.attempts.costs:
+                return self.settle(_NOTHING, "failed")
             self.release(error.code)
         return None
 
@@ -258,6 +268,9 @@ class Conversation:
         """It was cut: bill what was used so far, or give the hold back if that is nothing."""
         if self._settled is None and not self.ended.done():
             if (used := self._used()) is None:
+                if self.attempts is not None and self.attempts.costs:
+                    self.settle(_NOTHING, "failed")
+                    return
                 self.release("cut before the first token")
             else:
                 self.settle(used, "cut")
@@ -275,7 +288,7 @@ class Conversation:
             occurred_ns=self.started_ns,
             usage=usage,
             charge=self._charge(usage, outcome),
-            costs=(self._cost(usage, reported.engine_ms),),
+            costs=self._costs(usage, reported),
             outcome=outcome,
             estimated=self.estimated,
             end_user=request.end_user,
@@ -304,7 +317,16 @@ class Conversation:
             charge = msgspec.structs.replace(charge, attos=held_attos, lines=(*charge.lines, line))
         return charge
 
-    def _cost(self, usage: Usage, engine_ms: float) -> Cost:
+    def _costs(self, usage: Usage, reported: UsageReported) -> tuple[Cost, ...]:
+        """Of every attempt, the one that answered last."""
+        if self.attempts is None:
+            return (self.cost(usage, reported.engine_ms),)
+        if reported is _NOTHING:
+            return tuple(self.attempts.costs)
+        return (*self.attempts.costs, self.cost(usage, reported.engine_ms))
+
+    def cost(self, usage: Usage, engine_ms: float) -> Cost:
+        """What so much costs us at the route's provider; nothing, marked, where its price is not known."""
         try:
             cost = self.route.costing(usage, engine_ms, self.started_ns)
         except MintageError as error:  # booked as nothing under a name that reconciliation looks for
@@ -339,10 +361,24 @@ class Conversation:
     def first_token_ms(self) -> float | None:
         return (self.first_token_ns - self.started_monotonic_ns) / 1e6 if self.first_token_ns else None
 
-    def _engine_request(self) -> Request:
-        if self.route.upstream_model == self.request.model:
-            return self.request
-        return msgspec.structs.replace(self.request, model=self.route.upstream_model)
+    def monotonic_ns(self) -> int:
+        return self._gateway.clock.monotonic_ns()
+
+    def use(self, route: Route) -> None:
+        """From now on this target of the route's plan answers."""
+        self.route = route
+        self.upstream_id = ""
+
+    def engine_request(self) -> Request:
+        """The request under the name that the upstream knows, within what it can write."""
+        request, route = self.request, self.route
+        if self.attempts is not None:
+            most, asked = route.capabilities.max_output_tokens, request.max_output_tokens
+            if most is not None and asked is not None and asked > most:
+                request = msgspec.structs.replace(request, max_output_tokens=most)
+        if route.upstream_model == request.model:
+            return request
+        return msgspec.structs.replace(request, model=route.upstream_model)
 
     def _count(self, event: Event) -> None:
         kind = type(event)
@@ -366,6 +402,8 @@ class Conversation:
     def _used(self) -> UsageReported | None:
         """What was used so far: the engine's own count if it keeps one, else what passed here. None: nothing."""
         stream: object = self._stream
+        if type(stream) is AttemptStream:
+            stream = stream.current
         if stream is not None and isinstance(stream, MeteredStream):  # the second look costs 5 us
             return stream.consumed()
         if self.measured is not None:  # embeddings, speech and the like are used up as soon as they are begun
@@ -387,11 +425,16 @@ class Conversation:
         return reported
 
     def _with_prompt(self, reported: UsageReported) -> UsageReported:
-        """Where the provider never said how much it read, count it ourselves."""
         if reported.usage.prompt_tokens:
             return reported
+        return msgspec.structs.replace(reported, usage=self.with_prompt(reported.usage))
+
+    def with_prompt(self, usage: Usage) -> Usage:
+        """Where the provider never said how much it read, count it ourselves."""
+        if usage.prompt_tokens:
+            return usage
         prompt = self.input_tokens if self.input_tokens is not None else self.prompt_bytes // _BYTES_PER_TOKEN
-        return msgspec.structs.replace(reported, usage=reported.usage + Usage(input_tokens=max(1, prompt)))
+        return usage + Usage(input_tokens=max(1, prompt))
 
 
 def shielded(settled: asyncio.Future[Receipt]) -> asyncio.Future[Receipt]:

@@ -13,10 +13,11 @@ import msgspec
 
 from mintage.base import Clock, Hold, MintageError, Request, new_id
 from mintage.books import CommitLog
+from mintage.gateway.begin_attempts import begin_attempts
 from mintage.gateway.bounds import answers, body_bytes, check_capabilities, input_bound_tokens, output_bound_tokens
 from mintage.gateway.conversation import Conversation
 from mintage.gateway.idempotency import Replay, ReplayStore, already_answered, other_body
-from mintage.gateway.measure import WRITTEN, measure, text_tokens_estimate
+from mintage.gateway.measure import WRITTEN, measure_route, text_tokens_estimate
 from mintage.gateway.meters import GatewayMeters
 from mintage.gateway.request_log import RequestLog
 from mintage.gateway.shape_input import normalise, too_long, truncate
@@ -76,8 +77,9 @@ class Gateway:
     def relays(self, caller: Caller, model: str, dialect: str) -> bool:
         """Whether the model's engine speaks the client's dialect and nothing has to look into the text."""
         policies = caller.policies
-        engine = self.snapshot.route(caller, model).engine
-        return engine.dialect == dialect and not policies.output.shapes and not policies.input.normalise
+        route = self.snapshot.route(caller, model)
+        spoken = route.engine.dialect if route.plan is None else route.plan.dialect
+        return spoken == dialect and not policies.output.shapes and not policies.input.normalise
 
     def admit_relay(
         self, caller: Caller, request: Request, *, size_bytes: int
@@ -103,6 +105,8 @@ class Gateway:
         check_capabilities(request, route.capabilities)
         conversation = Conversation(self, new_id("req", self.clock.now_ns()), caller, route, request)
         conversation.prompt_bytes = body_bytes(request) if size_bytes is None else size_bytes
+        if route.plan is not None:
+            conversation.attempts = begin_attempts(route.plan, request, conversation)
         if request.operation not in WRITTEN:
             conversation.reserve(text_tokens_estimate(request))
             return conversation
@@ -117,7 +121,13 @@ class Gateway:
         if policy.normalise:
             request = conversation.request = normalise(request)
         if request.operation not in WRITTEN:
-            conversation.measured = await measure(_renamed(request, route.upstream_model), route.engine)
+            conversation.measured = await measure_route(request, route)
+            return
+        if route.plan is not None:  # whoever answers counts for itself
+            self._bound(conversation)
+            conversation.request = msgspec.structs.replace(
+                conversation.request, cache_scope=conversation.caller.tenant_id
+            )
             return
         context = route.capabilities.context_tokens
         if not route.capabilities.exact_count or context is None:
@@ -203,10 +213,6 @@ class Gateway:
 async def _all_ended(conversations: Iterable[Conversation], timeout_s: float) -> None:
     if pending := [conversation.ended for conversation in conversations]:
         await asyncio.wait(pending, timeout=timeout_s)
-
-
-def _renamed(request: Request, model: str) -> Request:
-    return request if request.model == model else msgspec.structs.replace(request, model=model)
 
 
 def _limited(request: Request, output_bound: int) -> Request:

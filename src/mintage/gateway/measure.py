@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from mintage.base import Audio, MintageError, Request, Usage
+import msgspec
+
+from mintage.base import METERS, Audio, MintageError, Request, Usage
 from mintage.engines import Engine, MeasuringEngine
+from mintage.gateway.snapshot import Route
 
 #: Operations whose answer is written token by token; every other is measured by its input.
 WRITTEN: Final = frozenset(("chat", "completion"))
@@ -23,6 +26,17 @@ _WAV_HEAD_BYTES: Final = 4096
 def text_tokens_estimate(request: Request) -> int:
     """For the key's limit of tokens per minute: a token has four bytes of text or so."""
     return sum(map(len, request.prompts)) // 4 + 1
+
+
+async def measure_route(request: Request, route: Route) -> Usage:
+    """The most that the request can use, whichever of the route's upstreams answers."""
+    routes = [route] if route.plan is None else [target.route for target in route.plan.targets]
+    most = Usage()
+    for one in routes:
+        if request.operation in one.capabilities.operations:
+            usage = await measure(msgspec.structs.replace(request, model=one.upstream_model), one.engine)
+            most = Usage(**{meter: max(getattr(most, meter), getattr(usage, meter)) for meter in METERS})
+    return most
 
 
 async def measure(request: Request, engine: Engine) -> Usage:

@@ -12,9 +12,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from mintage.base import MintageError, Receipt, UsageReported
+from mintage.base import Cost, MintageError, Receipt, UsageReported
 from mintage.base.errors import places
 from mintage.engines import Call, RelayEngine, ResponseHead
+from mintage.gateway.attempts import Attempts, Try, Wait
 from mintage.protocols import openai
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def cut_error() -> MintageError:
 class Relay:
     """One answer on its way through: what whole answers and streams share."""
 
-    __slots__ = ("_call", "_conversation", "_error_body", "_error_head", "_output", "_over", "_raw", "_result")
+    __slots__ = (
+        "_call", "_conversation", "_error_body", "_error_head", "_output", "_over", "_raw", "_result", "_timer",
+    )  # fmt: skip
     include_usage = False
 
     def __init__(self, conversation: Conversation, raw: bytes, output: RelayOutput) -> None:
@@ -67,6 +70,7 @@ class Relay:
         self._error_head: ResponseHead | None = None
         self._error_body = b""
         self._result = b""
+        self._timer: asyncio.TimerHandle | None = None  # until the next attempt
 
     def held(self, durable: asyncio.Future[None]) -> None:
         """The hold is in the books, or is not: go ahead, or say why not."""
@@ -86,20 +90,63 @@ class Relay:
     def dispatch(self) -> None:
         """Ask the upstream."""
         conversation = self._conversation
+        if conversation.attempts is not None and not self._choose(conversation.attempts):
+            return
         request, route = conversation.request, conversation.route
         try:
             body = openai.rewrite_request(
                 self._raw,
                 model=route.upstream_model,
                 include_usage=self.include_usage,
-                max_output_tokens=request.max_output_tokens,
+                max_output_tokens=conversation.engine_request().max_output_tokens,
             )
-            self._raw = b""
+            if conversation.attempts is None:
+                self._raw = b""
             self._call = cast("RelayEngine", route.engine).relay(request.operation, body, self)
         except Exception as error:
             self.on_error(_typed(error))
         else:
             conversation.on_writable = self._call.resume
+
+    def _choose(self, attempts: Attempts) -> bool:
+        """Whether an attempt may begin now; else it begins by itself later, or the reader has been told."""
+        if self._over:
+            return False
+        conversation = self._conversation
+        step = attempts.next(conversation.monotonic_ns())
+        if isinstance(step, Try):
+            conversation.use(step.target.route)
+            self.reset()
+            return True
+        if isinstance(step, Wait):
+            self._timer = asyncio.get_running_loop().call_later(step.seconds, self.dispatch)
+        else:
+            self._fail(step.error)
+        return False
+
+    def _again(self, error: MintageError) -> bool:
+        """Whether another attempt follows the failed one."""
+        attempts = self._conversation.attempts
+        if attempts is None or attempts.current is None:
+            return False
+        cost = None if attempts.sent else self._lost()
+        if not attempts.failed(error, self._conversation.monotonic_ns(), cost):
+            return False
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self._error_head, self._error_body = None, b""
+        self.reset()
+        self.dispatch()
+        return True
+
+    def _lost(self) -> Cost | None:
+        """What a failed attempt cost us that nobody saw, if the upstream said what it used."""
+        tally, conversation = self._conversation.tally, self._conversation
+        said = tally() if tally is not None else None
+        if said is None or not (said.usage.prompt_tokens or said.usage.completion_tokens):
+            return None
+        return conversation.cost(conversation.with_prompt(said.usage), said.engine_ms)
 
     # The upstream's side
 
@@ -127,6 +174,8 @@ class Relay:
         try:
             self._result = self.end()
             self._over = True
+            if self._conversation.attempts is not None:
+                self._conversation.attempts.succeeded(self._conversation.monotonic_ns())
             self._call = None  # it holds us as we hold it
             self._conversation.settle(self._conversation.reported(), "ok").add_done_callback(self._settled)
         except Exception as error:
@@ -134,9 +183,11 @@ class Relay:
             self.on_error(_typed(error))
 
     def on_error(self, error: MintageError) -> None:
-        """Stop, settle as failed, then tell the reader."""
-        if self._over:
-            return
+        """Try again where that may help; else stop, settle as failed, then tell the reader."""
+        if not self._over and not self._again(error):
+            self._fail(error)
+
+    def _fail(self, error: MintageError) -> None:
         self._stop()
         try:
             settled = self._conversation.fail(error)
@@ -159,6 +210,10 @@ class Relay:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._conversation.attempts is not None:
+            self._conversation.attempts.abandoned(self._conversation.monotonic_ns())
 
     def _settled(self, settled: asyncio.Future[Receipt]) -> None:
         if (error := settled.exception()) is not None:
@@ -167,6 +222,10 @@ class Relay:
             self._output.finish(self._result)
 
     # What the two kinds do differently
+
+    def reset(self) -> None:
+        """Forget what a failed attempt brought."""
+        raise NotImplementedError
 
     def take(self, data: bytes) -> None:
         """A part of the answer has come."""
@@ -185,6 +244,10 @@ class WholeRelay(Relay):
     def __init__(self, conversation: Conversation, raw: bytes, output: RelayOutput) -> None:
         super().__init__(conversation, raw, output)
         self._pieces: list[bytes] = []
+
+    def reset(self) -> None:
+        self._pieces = []
+        self._conversation.tally = None
 
     def take(self, data: bytes) -> None:
         self._pieces.append(data)  # the client limits the body
@@ -206,24 +269,37 @@ class WholeRelay(Relay):
 class StreamRelay(Relay):
     """Server-sent events through, until the reader or the upstream ends."""
 
-    __slots__ = ("_begun", "_scanner", "_tail")
+    __slots__ = ("_begun", "_early", "_scanner", "_tail")
     include_usage = True
 
     def __init__(self, conversation: Conversation, raw: bytes, output: RelayOutput) -> None:
         super().__init__(conversation, raw, output)
+        self._early: list[bytes] = []  # kept back while another upstream may still answer instead
+        self._tail: list[bytes] = []
+        self._begun = False
+        self._scan()
+
+    def _scan(self) -> None:
+        conversation = self._conversation
         request = conversation.request
         renamed = request.model if conversation.route.upstream_model != request.model else None
         self._scanner = openai.RelayScanner(include_usage=request.include_usage, model=renamed)
-        self._tail: list[bytes] = []
-        self._begun = False
         conversation.tally = self._scanner.report
+
+    def reset(self) -> None:
+        self._early, self._tail = [], []
+        self._conversation.note_relayed(0)
+        self._scan()
 
     def take(self, data: bytes) -> None:
         scanner, conversation = self._scanner, self._conversation
         forward = scanner.feed(data)
         conversation.note_relayed(scanner.events)
+        attempts = conversation.attempts
         if scanner.error is not None:
             self.on_error(scanner.error)
+        elif attempts is not None and not attempts.sent and not scanner.events:
+            self._early.append(forward)
         elif scanner.ending:
             self._tail.append(forward)
         elif forward:
@@ -236,6 +312,10 @@ class StreamRelay(Relay):
         if not self._begun:
             self._begun = True
             output.begin()
+            if (attempts := self._conversation.attempts) is not None:
+                attempts.sent = True
+                data = b"".join((*self._early, data))
+                self._early = []
         output.write(data)
         if output.paused and self._call is not None:
             self._call.pause()
@@ -248,7 +328,7 @@ class StreamRelay(Relay):
         if not self._begun:
             self._begun = True
             self._output.begin()
-        return b"".join(self._tail)
+        return b"".join((*self._early, *self._tail))
 
 
 def _typed(error: BaseException) -> MintageError:

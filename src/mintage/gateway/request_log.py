@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mintage.base import Usage
+from mintage.gateway.attempts import AttemptRecord
 
 if TYPE_CHECKING:
     from mintage.gateway.conversation import Conversation
@@ -43,6 +44,7 @@ class RequestLine(msgspec.Struct, omit_defaults=True, gc=False):
     cost_nanos: int = 0
     margin_nanos: int = 0
     estimated: bool = False
+    attempts: list[AttemptRecord] = []  # where the model's route has a plan: every attempt, the last one answered
 
 
 class RequestLog:
@@ -102,4 +104,5 @@ def _line(conversation: Conversation, outcome: str) -> RequestLine:
         cost_nanos,
         charge_nanos - cost_nanos,
         conversation.estimated,
+        conversation.attempts.records if conversation.attempts is not None else [],
     )

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mintage.base import Cost, MintageError, Usage
 from mintage.engines import Capabilities, Engine
 from mintage.gateway.limits import KeyLimits
 from mintage.pricing import Policies, RateCard
+
+if TYPE_CHECKING:
+    from mintage.gateway.attempts import RoutePlan
 
 #: (usage, engine_ms, at_ns) -> what it cost us. Fixed when the snapshot is built, so that it cannot fail at settle.
 Costing = Callable[[Usage, float, int], Cost]
@@ -34,7 +38,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One public model name and what answers for it."""
+    """One public model name and what answers for it; with a plan, the other fields are of its first target."""
 
     model: str
     engine: Engine
@@ -43,6 +47,7 @@ class Route:
     costing: Costing
     owner: str = "mintage"
     created_s: int = 0
+    plan: RoutePlan | None = None  # several upstreams, or several attempts
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from mintage.registry.addresses import check_url, refuse_private, resolve_public
 from mintage.registry.catalogue import CATALOGUE, CatalogueEntry
 from mintage.registry.fetch_hub import Hub
 from mintage.registry.gguf import GgufHeader, read_gguf
-from mintage.registry.manifest import EngineName, ModelEntry, Upstream
+from mintage.registry.manifest import EngineName, ModelEntry, RouteSpec, RouteTarget, Upstream
 from mintage.registry.source import FileSource, HubSource, PackageSource, Source, parse_source
 from mintage.registry.store import Registry
 from mintage.registry.transfer import Progress, ProgressCallback, Stage
@@ -27,6 +27,8 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "Registry",
+    "RouteSpec",
+    "RouteTarget",
     "Source",
     "Stage",
     "Upstream",

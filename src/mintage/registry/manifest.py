@@ -15,7 +15,7 @@ from mintage.registry.source import check_name
 MANIFEST_NAME: Final = "manifest.json"
 _MANIFEST_MAX_BYTES: Final = 4 * 1024 * 1024  # a chat template is the longest thing in it
 
-EngineName = Literal["llamacpp", "openai_compatible"]
+EngineName = Literal["llamacpp", "openai_compatible", "route"]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -38,8 +38,30 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     max_output_tokens: int | None = None
 
 
+class RouteTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """model: the name of another model of this home. weight: its share, where the strategy is weighted."""
+
+    model: str
+    weight: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+
+
+class RouteSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that several models answer for. ordered: the first that can; weighted: drawn by weight.
+
+    attempts_max counts all attempts of one request; none begins later than budget_s after the first. Between rounds
+    through the targets it waits up to backoff_s, doubling up to backoff_max_s, or as long as an upstream asked for.
+    """
+
+    targets: Annotated[tuple[RouteTarget, ...], Meta(min_length=1, max_length=16)]
+    strategy: Literal["ordered", "weighted"] = "ordered"
+    attempts_max: Annotated[int, Meta(ge=1, le=20)] = 4
+    budget_s: Annotated[float, Meta(gt=0, le=600)] = 60.0
+    backoff_s: Annotated[float, Meta(ge=0, le=60)] = 0.25
+    backoff_max_s: Annotated[float, Meta(ge=0, le=60)] = 8.0
+
+
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A model that can be served: local weights (file is set) or an upstream's (upstream is set).
+    """A model that can be served: local weights (file is set), an upstream's (upstream is set), or a route to others.
 
     sha256 and size_bytes are of the weights. pinned: the hash was known before the download, from the catalogue, the
     hub or the operator; else it is what came the first time. problem is never stored: it says why a model cannot be
@@ -59,12 +81,13 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     chat_template: str = ""
     languages: tuple[str, ...] = ()
     upstream: Upstream | None = None
+    route: RouteSpec | None = None
     created_ns: int = 0
     problem: str = ""
 
     @property
     def local(self) -> bool:
-        return self.upstream is None
+        return self.upstream is None and self.route is None
 
 
 _DECODER: Final = msgspec.json.Decoder(ModelEntry)
@@ -89,7 +112,7 @@ def read_manifest(folder: Path) -> ModelEntry:
         entry = _DECODER.decode(path.read_bytes())
         if entry.name != folder.name:
             raise msgspec.ValidationError(f"it names {entry.name!r}")
-        if entry.upstream is None and (not entry.file or Path(entry.file).name != entry.file):
+        if entry.local and (not entry.file or Path(entry.file).name != entry.file):
             raise msgspec.ValidationError("it names no file of weights in its own folder")
         check_name(entry.name)
     except FileNotFoundError as error:

