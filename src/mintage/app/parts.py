@@ -140,6 +140,7 @@ class App:
                     self._cards[price_id] = compile_plan(version)
             own = own_compute(Decimal(self.settings.compute_price_per_hour), self.settings.currency)
             sold, self.unpriceable = build_routes(self._offers(), own, self.cost_book, self.clock.now_ns())
+            add_plans(sold, self.unpriceable, self.engines.routes(), self.breakers)
             self.gateway.snapshot = build_snapshot(keys, self._cards, sold, self._limits)
 
     async def stale(self) -> bool:
@@ -160,6 +161,11 @@ class App:
         """All journals for beancount, in a process of its own."""
         await self.shipping.sync()
         return await export_in_child(self.home.path / "books.db", title=self.settings.operator)
+
+    async def reports(self) -> Shipper:
+        """The running shipper, for questions to the lake."""
+        await self.shipping.start()
+        return self.shipper
 
     def _offers(self) -> list[Offer]:
         return [
