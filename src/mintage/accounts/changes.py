@@ -43,7 +43,10 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change:
-    """An open change: write through `connection`; `note` adds to the audit entry's details."""
+    """An open change: write through `connection`; `note` adds to the audit entry's details.
+
+    attribute and act_as say whose data it was and who did it, where only the transaction itself finds out.
+    """
 
     def __init__(self, connection: sa.Connection, now_ns: int, entry: dict[str, Any], details: dict[str, Any]) -> None:
         self.connection = connection
@@ -54,7 +57,13 @@ class Change:
     def note(self, **details: Any) -> None:
         self._details.update(details)
 
-    def record(self) -> None:
+    def attribute(self, tenant_id: str | None) -> None:
+        self._entry["tenant_id"] = tenant_id
+
+    def act_as(self, actor: str) -> None:
+        self._entry["actor"] = actor[:200]
+
+    def record(self, *, moves: bool) -> None:
         """Append the audit entry and move the version, in the change's own transaction."""
         head = self.connection.execute(sa.select(control).with_for_update()).mappings().one()
         fields = {
@@ -66,13 +75,17 @@ class Change:
         digest = _hash(head["audit_hash"], fields)
         self.connection.execute(audit.insert().values(hash=digest, **fields))
         self.connection.execute(
-            control.update().values(version=control.c.version + 1, audit_seq=fields["seq"], audit_hash=digest)
+            control.update().values(version=control.c.version + moves, audit_seq=fields["seq"], audit_hash=digest)
         )
 
 
 def _hash(previous: str, fields: Mapping[str, Any]) -> str:
     row = [fields[name] for name in ("seq", "at_ns", "actor", "action", "subject", "tenant_id", "details")]
     return hashlib.sha256(previous.encode() + msgspec.json.encode(row)).hexdigest()
+
+
+def _action(action: str) -> sa.ColumnElement[bool]:
+    return audit.c.action.startswith(action, autoescape=True) if action.endswith(".") else audit.c.action == action
 
 
 class Changes:
@@ -94,14 +107,18 @@ class Changes:
 
     @contextmanager
     def change(
-        self, actor: str, action: str, subject: str, *, tenant_id: str | None = None, **details: Any
+        self, actor: str, action: str, subject: str, *, tenant_id: str | None = None, moves: bool = True, **details: Any
     ) -> Iterator[Change]:
-        """One transaction. An exception inside leaves neither the change nor its audit entry."""
+        """One transaction. An exception inside leaves neither the change nor its audit entry.
+
+        moves=False: nothing that the gateway's snapshot is made of changes (a session begins), so it need not be made
+        again.
+        """
         entry = {"actor": actor[:200], "action": action, "subject": subject[:200], "tenant_id": tenant_id}
         with self.database.write() as connection:
             change = Change(connection, self.clock.now_ns(), entry, dict(details))
             yield change
-            change.record()
+            change.record(moves=moves)
         for listener in self._listeners:
             listener()
 
@@ -110,15 +127,25 @@ class Changes:
         *,
         tenant_id: str | None = None,
         subject: str | None = None,
+        actor: str | None = None,
+        action: str | None = None,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
         limit: int = PAGE_DEFAULT,
         cursor: str | None = None,
     ) -> Page[AuditEntry]:
-        """Newest first."""
-        select = sa.select(audit)
-        if tenant_id is not None:
-            select = select.where(audit.c.tenant_id == tenant_id)
-        if subject is not None:
-            select = select.where(audit.c.subject == subject)
+        """Newest first. action: a whole one such as key.create, or a group such as `key.` with all that begins so.
+        Times are half-open: [start_ns, end_ns)."""
+        columns = audit.c
+        terms = {
+            "tenant_id": None if tenant_id is None else columns.tenant_id == tenant_id,
+            "subject": None if subject is None else columns.subject == subject,
+            "actor": None if actor is None else columns.actor == actor,
+            "action": None if action is None else _action(action),
+            "start": None if start_ns is None else columns.at_ns >= start_ns,
+            "end": None if end_ns is None else columns.at_ns < end_ns,
+        }
+        select = sa.select(audit).where(*(term for term in terms.values() if term is not None))
         with self.database.read() as connection:
             rows, following = fetch_page(connection, select, audit.c.seq, limit=limit, cursor=cursor, newest_first=True)
         items = [AuditEntry(**{**row, "details": msgspec.json.decode(row["details"])}) for row in rows]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from mintage.accounts.changes import SYSTEM, Changes
 from mintage.accounts.checks import check_country, check_name, check_text, check_time_zone
 from mintage.accounts.tables import legal_entities
+from mintage.accounts.versions import check_match
 from mintage.base import MintageError, check_currency, new_id
 
 
@@ -65,7 +66,7 @@ class LegalEntities:
             raise MintageError("not_found", "There is no legal entity yet.", "Start Mintage once: it makes one.")
         return found
 
-    def update(self, actor: str, update: EntityUpdate) -> LegalEntity:
+    def update(self, actor: str, update: EntityUpdate, *, match: str | None = None) -> LegalEntity:
         """Invoices that are finalised keep what they show."""
         entity = self.get()
         given = {name: value for name, value in msgspec.structs.asdict(update).items() if value is not None}
@@ -73,6 +74,10 @@ class LegalEntities:
         if not values:
             return entity
         with self._changes.change(actor, "entity.update", entity.id, **values) as change:
+            row = change.connection.execute(
+                sa.select(legal_entities).where(legal_entities.c.id == entity.id)
+            ).mappings()
+            check_match(match, LegalEntity(**row.one()))
             change.connection.execute(legal_entities.update().where(legal_entities.c.id == entity.id).values(**values))
         return self.get()
 

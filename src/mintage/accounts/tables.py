@@ -35,6 +35,9 @@ audit: Final = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
     sa.Index("ix_audit_tenant_id", "tenant_id", "seq"),
     sa.Index("ix_audit_subject", "subject", "seq"),
+    sa.Index("ix_audit_actor", "actor", "seq"),
+    sa.Index("ix_audit_action", "action", "seq"),
+    sa.Index("ix_audit_at_ns", "at_ns"),
 )
 
 legal_entities: Final = sa.Table(
@@ -59,28 +62,65 @@ staff: Final = sa.Table(
     sa.Column("email", sa.String(254), nullable=False, unique=True),
     sa.Column("role", sa.String(16), nullable=False),
     sa.Column("created_ns", sa.BigInteger, nullable=False),
+    sa.Column("updated_ns", sa.BigInteger, nullable=False),
     sa.Column("disabled_ns", sa.BigInteger, nullable=True),
+)
+
+#: People of a customer, who sign in to its portal. One address signs in to one customer.
+customer_users: Final = sa.Table(
+    "customer_users",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("tenant_id", Id, sa.ForeignKey("tenants.id"), nullable=False),
+    sa.Column("name", Name, nullable=False),
+    sa.Column("email", sa.String(254), nullable=False, unique=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("created_ns", sa.BigInteger, nullable=False),
+    sa.Column("updated_ns", sa.BigInteger, nullable=False),
+    sa.Column("disabled_ns", sa.BigInteger, nullable=True),
+    sa.Index("ix_customer_users_tenant_id", "tenant_id", "id"),
+)
+
+#: What a person proves themselves with: staff and customers' people alike. The TOTP secret is sealed; `totp_step` is
+#: the last time step that was used, so that no code works twice; `recovery` is a JSON list of digests.
+credentials: Final = sa.Table(
+    "credentials",
+    metadata,
+    sa.Column("person_id", Id, primary_key=True),
+    sa.Column("password_hash", sa.String(200), nullable=True),
+    sa.Column("totp_sealed", sa.LargeBinary, nullable=True),
+    sa.Column("totp_confirmed_ns", sa.BigInteger, nullable=True),
+    sa.Column("totp_step", sa.BigInteger, nullable=False),
+    sa.Column("recovery", sa.Text, nullable=False),
+    sa.Column("updated_ns", sa.BigInteger, nullable=False),
 )
 
 sign_in_links: Final = sa.Table(
     "sign_in_links",
     metadata,
     sa.Column("digest", sa.String(64), primary_key=True),
-    sa.Column("staff_id", Id, sa.ForeignKey("staff.id"), nullable=False),
+    sa.Column("person_id", Id, nullable=False),
     sa.Column("created_ns", sa.BigInteger, nullable=False),
     sa.Column("expires_ns", sa.BigInteger, nullable=False),
     sa.Column("used_ns", sa.BigInteger, nullable=True),
+    sa.Index("ix_sign_in_links_person_id", "person_id"),
 )
 
+#: A session ends at expires_ns whatever happens, and earlier when nothing was heard from it since seen_ns.
 sessions: Final = sa.Table(
     "sessions",
     metadata,
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("id", Id, nullable=False, unique=True),
-    sa.Column("staff_id", Id, sa.ForeignKey("staff.id"), nullable=False),
+    sa.Column("person_id", Id, nullable=False),
+    sa.Column("method", sa.String(16), nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("agent", Name, nullable=False),
     sa.Column("created_ns", sa.BigInteger, nullable=False),
+    sa.Column("seen_ns", sa.BigInteger, nullable=False),
     sa.Column("expires_ns", sa.BigInteger, nullable=False),
     sa.Column("ended_ns", sa.BigInteger, nullable=True),
+    sa.Index("ix_sessions_person_id", "person_id", "id"),
 )
 
 tenants: Final = sa.Table(
@@ -106,7 +146,10 @@ projects: Final = sa.Table(
     sa.Column("id", Id, primary_key=True),
     sa.Column("tenant_id", Id, sa.ForeignKey("tenants.id"), nullable=False),
     sa.Column("name", Name, nullable=False),
+    sa.Column("budget_nanos", sa.BigInteger, nullable=True),
+    sa.Column("budget_period", sa.String(8), nullable=False),
     sa.Column("created_ns", sa.BigInteger, nullable=False),
+    sa.Column("updated_ns", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("tenant_id", "name"),
 )
 
@@ -120,11 +163,17 @@ api_keys: Final = sa.Table(
     sa.Column("prefix", sa.String(16), nullable=False),
     sa.Column("digest", sa.String(64), nullable=False, unique=True),
     sa.Column("models", sa.Text, nullable=False),
+    sa.Column("endpoints", sa.Text, nullable=False),
+    sa.Column("ip_ranges", sa.Text, nullable=False),
+    sa.Column("budget_nanos", sa.BigInteger, nullable=True),
+    sa.Column("budget_period", sa.String(8), nullable=False),
     sa.Column("requests_per_minute", sa.Integer, nullable=True),
     sa.Column("tokens_per_minute", sa.BigInteger, nullable=True),
     sa.Column("expires_ns", sa.BigInteger, nullable=True),
     sa.Column("revoked_ns", sa.BigInteger, nullable=True),
+    sa.Column("rotated_from", Id, nullable=True),
     sa.Column("created_ns", sa.BigInteger, nullable=False),
+    sa.Column("updated_ns", sa.BigInteger, nullable=False),
     sa.Index("ix_api_keys_tenant_id", "tenant_id", "id"),
 )
 
@@ -134,4 +183,27 @@ secrets: Final = sa.Table(
     sa.Column("name", Name, primary_key=True),
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.Column("updated_ns", sa.BigInteger, nullable=False),
+)
+
+#: The keys that secrets are sealed with, each sealed under the master key. The newest seals; all of them open.
+data_keys: Final = sa.Table(
+    "data_keys",
+    metadata,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+    sa.Column("created_ns", sa.BigInteger, nullable=False),
+)
+
+#: What a call under an Idempotency-Key was answered, sealed. status 0: the first try has not been answered yet.
+replays: Final = sa.Table(
+    "replays",
+    metadata,
+    sa.Column("actor", Name, primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("request_hash", sa.String(64), nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("head", sa.Text, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=True),
+    sa.Column("expires_ns", sa.BigInteger, nullable=False),
+    sa.Index("ix_replays_expires_ns", "expires_ns"),
 )

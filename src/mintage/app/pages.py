@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Litestar
 
 from mintage.app.parts import App
+from mintage.base.addresses import TrustedProxies
 from mintage.console import ConsoleServices, console_router
 from mintage.server.admin import Desk, admin_router, openapi_config
 
@@ -32,7 +33,9 @@ def make_desk(app: App, admin_token: str, *, base_url: str = "", served: bool = 
         catch_up=app.shipping.sync,
         verify=app.verify,
         export=app.export,
-        base_url=base_url,
+        base_url=app.settings.public_url.rstrip("/") or base_url,
+        secure_cookies=app.settings.public_url.startswith("https://"),
+        proxies=TrustedProxies.parse(app.settings.trusted_proxies),
         unsellable=lambda: app.unpriceable,
         **extra,
     )
@@ -48,6 +51,12 @@ def make_pages(app: App, admin_token: str, base_url: str) -> Litestar:
         reader=app.ledger,
         accounts=app.accounts,
         gateway=app.gateway,
+        billing=app.billing,
+        registry=app.registry,
+        engines=app.engines,
+        reports=app.reports,
+        catch_up=app.shipping.sync,
+        unsellable=lambda: app.unpriceable,
     )
     return Litestar(
         route_handlers=[

@@ -23,6 +23,7 @@ STATUS_BY_CODE: Final[dict[str, int]] = {
     "conflict": 409,
     "idempotency_conflict": 409,
     "home_locked": 409,
+    "precondition_failed": 412,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
     "rate_limited": 429,

@@ -26,6 +26,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     home: Annotated[str, Meta(description="Folder that holds books, models and keys.")] = "~/.mintage"
     host: Annotated[str, Meta(description="Address the server listens on.")] = "127.0.0.1"
     port: Annotated[Port, Meta(description="Port the server listens on; 0 picks a free one.")] = 8642
+    public_url: Annotated[
+        str, Meta(description="Address at which people reach this server behind a proxy; for links and cookies.")
+    ] = ""
+    trusted_proxies: Annotated[
+        str, Meta(description="Networks of proxies in front, with commas: they may say whose request they pass on.")
+    ] = ""
+    master_key: Annotated[
+        str, Meta(description="Where the master key is: file, env:NAME, or command:PROGRAM ARGUMENTS, which prints it.")
+    ] = "file"
+    sign_up: Annotated[bool, Meta(description="Whether strangers may become customers by themselves.")] = False
+    sign_up_plan: Annotated[str, Meta(description="Plan that a customer gets who signs up; empty: none yet.")] = ""
     currency: Annotated[str, Meta(description="ISO 4217 currency of the operator's books.")] = "USD"
     operator: Annotated[str, Meta(description="Name of the company that sells, as invoices show it.")] = "Mintage Demo"
     default_model: Annotated[str, Meta(description="Model that `make run` pulls and sells first.")] = "smollm2-135m"

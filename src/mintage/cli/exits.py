@@ -25,7 +25,7 @@ MEANINGS: Final[dict[int, str]] = {
 _BY_STATUS: Final[dict[int, int]] = {
     **dict.fromkeys((400, 405, 413, 415, 431), USAGE),
     404: NOT_FOUND,
-    **dict.fromkeys((401, 402, 403, 409), REFUSED),
+    **dict.fromkeys((401, 402, 403, 409, 412), REFUSED),
     **dict.fromkeys((408, 429, 502, 503, 504), UNAVAILABLE),
 }
 

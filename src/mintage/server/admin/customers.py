@@ -17,7 +17,7 @@ class NewProject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: str
 
 
-@get("/customers", permission="customers.read", sync_to_thread=True)
+@get("/customers", sync_to_thread=True)
 def list_customers(
     desk: DeskPart, search: Query = None, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
 ) -> Page[Tenant]:
@@ -25,33 +25,33 @@ def list_customers(
     return desk.accounts.tenants.page(search=search, limit=limit, cursor=cursor)
 
 
-@post("/customers", permission="customers.write", takes=NewTenant, sync_to_thread=True)
+@post("/customers", takes=NewTenant, sync_to_thread=True)
 def add_customer(desk: DeskPart, actor: Actor, body: RawBody) -> Tenant:
     """Add a customer with a first project named `default`."""
     new = decode(body, NewTenant)
     return desk.accounts.tenants.add(actor, new, currency=desk.entity().currency)
 
 
-@get("/customers/{customer:str}", permission="customers.read", sync_to_thread=True)
+@get("/customers/{customer:str}", sync_to_thread=True)
 def show_customer(desk: DeskPart, customer: Path) -> Tenant:
     """One customer, by id or handle."""
     return desk.accounts.tenants.get(customer)
 
 
-@patch("/customers/{customer:str}", permission="customers.write", takes=TenantUpdate, sync_to_thread=True)
+@patch("/customers/{customer:str}", takes=TenantUpdate, sync_to_thread=True)
 def update_customer(desk: DeskPart, actor: Actor, customer: Path, body: RawBody) -> Tenant:
     """Change what is given. A suspended customer's keys stop working."""
     tenant = desk.accounts.tenants.get(customer)
     return desk.accounts.tenants.update(actor, tenant.id, decode(body, TenantUpdate))
 
 
-@get("/customers/{customer:str}/projects", permission="customers.read", sync_to_thread=True)
+@get("/customers/{customer:str}/projects", sync_to_thread=True)
 def list_projects(desk: DeskPart, customer: Path, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Page[Project]:
     """A customer's projects."""
     return desk.accounts.tenants.projects(desk.accounts.tenants.get(customer).id, limit=limit, cursor=cursor)
 
 
-@post("/customers/{customer:str}/projects", permission="customers.write", takes=NewProject, sync_to_thread=True)
+@post("/customers/{customer:str}/projects", takes=NewProject, sync_to_thread=True)
 def add_project(desk: DeskPart, actor: Actor, customer: Path, body: RawBody) -> Project:
     """Add a project."""
     return desk.accounts.tenants.add_project(
@@ -59,21 +59,19 @@ def add_project(desk: DeskPart, actor: Actor, customer: Path, body: RawBody) -> 
     )
 
 
-@get("/customers/{customer:str}/keys", permission="customers.read", sync_to_thread=True)
+@get("/customers/{customer:str}/keys", sync_to_thread=True)
 def list_keys(desk: DeskPart, customer: Path, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Page[Key]:
     """A customer's keys, revoked ones included; never the secrets."""
     return desk.accounts.keys.page(desk.accounts.tenants.get(customer).id, limit=limit, cursor=cursor)
 
 
-@post("/customers/{customer:str}/keys", permission="customers.write", takes=NewKey, sync_to_thread=True)
+@post("/customers/{customer:str}/keys", takes=NewKey, sync_to_thread=True)
 def create_key(desk: DeskPart, actor: Actor, customer: Path, body: RawBody) -> CreatedKey:
     """Make a key. The answer is the only time that its secret is shown."""
     return desk.accounts.keys.create(actor, desk.accounts.tenants.get(customer).id, decode(body, NewKey))
 
 
-@delete(
-    "/customers/{customer:str}/keys/{key_id:str}", permission="customers.write", status_code=200, sync_to_thread=True
-)
+@delete("/customers/{customer:str}/keys/{key_id:str}", status_code=200, sync_to_thread=True)
 def revoke_key(desk: DeskPart, actor: Actor, customer: Path, key_id: Path) -> Key:
     """Revoke a key for good."""
     return desk.accounts.keys.revoke(actor, desk.accounts.tenants.get(customer).id, key_id)

@@ -18,6 +18,9 @@ Cursor = Annotated[str | None, QueryParameter(max_length=4096, description="next
 
 Path = FromPath[str]
 Query = FromQuery[str | None]
+Flag = FromQuery[bool | None]
+#: The If-Match header of an update: hand it to the room's function, which compares inside its transaction.
+Match = NamedDependency[str | None]
 
 LIMIT_DEFAULT: Final = PAGE_DEFAULT
 
@@ -26,8 +29,13 @@ def _actor(request: Request[Any, Any, Any]) -> str:
     return str(request.state.actor)
 
 
+def _match(request: Request[Any, Any, Any]) -> str | None:
+    return request.headers.get("if-match")
+
+
 def dependencies(desk: Desk) -> dict[str, Provide]:
     return {
         "desk": Provide(lambda: desk, sync_to_thread=False),
         "actor": Provide(_actor, sync_to_thread=False),
+        "match": Provide(_match, sync_to_thread=False),
     }

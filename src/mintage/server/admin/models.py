@@ -107,7 +107,7 @@ def _record(desk: Desk, actor: str, action: str, name: Path, **details: Any) -> 
         pass
 
 
-@get("/models", permission="models.read", sync_to_thread=True)
+@get("/models", sync_to_thread=True)
 def list_models(desk: DeskPart) -> list[ModelView]:
     """All models of this home; `problem` says why one cannot be sold."""
     refused = {name: str(error) for name, error in desk.unsellable().items()}
@@ -115,7 +115,7 @@ def list_models(desk: DeskPart) -> list[ModelView]:
     return [msgspec.structs.replace(view, problem=view.problem or refused.get(view.name, "")) for view in views]
 
 
-@post("/models/pull", permission="models.write", takes=PullModel, status_code=200)
+@post("/models/pull", takes=PullModel, status_code=200)
 async def pull_model(desk: DeskPart, actor: Actor, body: RawBody) -> Stream:
     """Bring weights in. Answers in lines of JSON: progress, then the model or the problem."""
     return Stream(_pull(desk, actor, decode(body, PullModel)), media_type="application/x-ndjson")
@@ -160,7 +160,7 @@ def _event(**fields: Any) -> bytes:
     return msgspec.json.encode(PullEvent(**fields)) + b"\n"
 
 
-@post("/models", permission="models.write", takes=AddModel)
+@post("/models", takes=AddModel)
 async def add_model(desk: DeskPart, actor: Actor, body: RawBody) -> ModelView:
     """Connect an upstream's model."""
     fields = msgspec.structs.asdict(decode(body, AddModel))
@@ -170,7 +170,7 @@ async def add_model(desk: DeskPart, actor: Actor, body: RawBody) -> ModelView:
     return model_view(entry)
 
 
-@delete("/models/{name:str}", permission="models.write", status_code=200)
+@delete("/models/{name:str}", status_code=200)
 async def remove_model(desk: DeskPart, actor: Actor, name: Path) -> Removed:
     """Delete a model, with its weights."""
     await asyncio.to_thread(desk.registry.remove, name)

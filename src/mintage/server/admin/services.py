@@ -9,6 +9,7 @@ from typing import Any
 
 from mintage.accounts import Accounts, LegalEntity
 from mintage.base import Clock, MintageError, Settings
+from mintage.base.addresses import TrustedProxies
 from mintage.billing import Billing, CatchUp
 from mintage.books import CommitLog, Database, Ledger
 from mintage.registry import Registry
@@ -42,11 +43,17 @@ class Desk:
     unsellable: Callable[[], Mapping[str, MintageError]] = dict  # models that the gateway does not offer, and why
     base_url: str = ""  # where people reach this server, for sign-in links
     secure_cookies: bool = False  # the pages are served over TLS
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
     live: LiveFeed = field(init=False)
 
     def entity(self) -> LegalEntity:
         """Who issues invoices; made from the settings when it is first needed."""
         return self.accounts.entities.ensure(self.settings.operator, self.settings.currency)
+
+    def link_to(self, token: str) -> str:
+        """The address that a one-time link's token is sent as."""
+        base_url = self.base_url or f"http://{self.settings.host}:{self.settings.port}"  # where `mintage run` serves
+        return f"{base_url}/console/sign-in/{token}"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "live", LiveFeed(self.log))

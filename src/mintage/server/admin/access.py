@@ -1,0 +1,131 @@
+"""Who may call what: one table, endpoint -> permission. What is not in the table is closed.
+
+To add an endpoint:
+
+1. Write its handler in a module of this folder and list it in that module's HANDLERS (a new module joins MODULES of
+   api.py). A handler that reads a body names its type and one example: `@post("/things", takes=NewThing,
+   example={"name": "one"})`, and decodes it with bodies.decode; that writes the OpenAPI description.
+2. Add its line here: "METHOD /path/{with}/{parameters}" as the router sees it. `staff(permission)` is for the
+   operator's people and the admin token. `shared(permission, portal)` also lets in a customer's own people, each for the customer
+   in the path alone: the path must have a {customer}, which the guard resolves and compares before the handler runs.
+   `SIGNED_IN` is for whoever has a session, about themselves. `OPEN` is for everyone: say why beside it.
+3. A new permission is a row of accounts/roles.py. Pages use the same rows: accounts.require(session, "permission").
+4. Run `python scripts/generate_reference.py` for docs/reference/permissions.md. tests/server/admin/test_matrix.py walks
+   every line of this table with every role, a stranger and another customer's people; it needs nothing from you.
+
+What comes for free: the guard, CSRF, problem+json, Idempotency-Key on every POST, PUT, PATCH and DELETE, ETag on every
+JSON answer and If-None-Match on GET. An update honours If-Match by handing `match: Match` to the room's function, which
+compares inside its transaction (accounts.check_match).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from mintage.accounts import PERMISSIONS
+
+
+class Access(NamedTuple):
+    """staff: the permission that the operator's people need. portal: what the customer's own people need.
+
+    Both None: open to everyone, or, where signed_in, to whoever has a session.
+    """
+
+    staff: str | None = None
+    portal: str | None = None
+    signed_in: bool = False
+
+
+OPEN: Final = Access()
+SIGNED_IN: Final = Access(signed_in=True)
+
+
+def staff(permission: str) -> Access:
+    return Access(staff=permission)
+
+
+def shared(permission: str, portal: str) -> Access:
+    return Access(staff=permission, portal=portal)
+
+
+ENDPOINTS: Final[dict[str, Access]] = {
+    "GET /openapi.json": OPEN,  # says nothing of anyone's data
+    # who is calling
+    "POST /session": OPEN,  # signing in
+    "POST /sign-up": OPEN,  # refused unless the setting sign_up is on
+    "GET /session": SIGNED_IN,
+    "DELETE /session": SIGNED_IN,
+    "PUT /session/password": SIGNED_IN,
+    "POST /session/totp": SIGNED_IN,
+    "POST /session/totp/confirm": SIGNED_IN,
+    "DELETE /session/totp": SIGNED_IN,
+    "GET /session/all": SIGNED_IN,
+    "DELETE /session/all": SIGNED_IN,
+    "DELETE /session/all/{session_id}": SIGNED_IN,
+    # customers, projects, keys
+    "GET /customers": staff("customers.read"),
+    "POST /customers": staff("customers.write"),
+    "GET /customers/{customer}": shared("customers.read", "portal.read"),
+    "PATCH /customers/{customer}": staff("customers.write"),
+    "GET /customers/{customer}/projects": shared("customers.read", "portal.read"),
+    "POST /customers/{customer}/projects": shared("customers.write", "portal.write"),
+    "GET /customers/{customer}/keys": shared("customers.read", "portal.read"),
+    "POST /customers/{customer}/keys": shared("keys.write", "portal.keys"),
+    "DELETE /customers/{customer}/keys/{key_id}": shared("keys.write", "portal.keys"),
+    # plans
+    "GET /plans": staff("plans.read"),
+    "POST /plans": staff("plans.write"),
+    "GET /plans/{plan}": staff("plans.read"),
+    "PUT /customers/{customer}/plan": staff("plans.write"),
+    # money
+    "GET /wallets": staff("money.read"),
+    "GET /customers/{customer}/wallet": shared("money.read", "portal.read"),
+    "POST /customers/{customer}/top-ups": staff("money.write"),
+    "GET /usage": staff("money.read"),
+    "POST /customers/{customer}/events": staff("money.write"),
+    "GET /customers/{customer}/events": shared("money.read", "portal.read"),
+    "GET /ledger/trial-balance": staff("money.read"),
+    "GET /ledger/journals": staff("money.read"),
+    "GET /pnl": staff("money.read"),
+    "POST /books/verify": staff("money.read"),
+    "GET /books/export": staff("money.read"),
+    "POST /invoices/close": staff("money.write"),
+    "GET /invoices": staff("money.read"),
+    "GET /invoices/{number}": staff("money.read"),
+    "GET /invoices/{number}/content": staff("money.read"),
+    "GET /invoices/{number}/verify": staff("money.read"),
+    # models and requests
+    "GET /models": staff("models.read"),
+    "POST /models": staff("models.write"),
+    "POST /models/pull": staff("models.write"),
+    "DELETE /models/{name}": staff("models.write"),
+    "GET /requests/live": staff("live.read"),
+    # the operator
+    "GET /staff": staff("staff.read"),
+    "POST /staff": staff("staff.write"),
+    "POST /staff/invitations": staff("staff.write"),
+    "GET /staff/{person}": staff("staff.read"),
+    "PATCH /staff/{person}": staff("staff.write"),
+    "POST /staff/{person}/links": staff("staff.write"),
+    "GET /staff/{person}/sessions": staff("staff.read"),
+    "DELETE /staff/{person}/sessions": staff("staff.write"),
+    "GET /staff/{person}/credentials": staff("staff.read"),
+    "DELETE /staff/{person}/credentials": staff("staff.write"),
+    "GET /roles": staff("operator.read"),
+    "GET /entity": staff("operator.read"),
+    "PATCH /entity": staff("operator.write"),
+    "GET /audit": staff("audit.read"),
+    "GET /audit/verify": staff("audit.read"),
+    "GET /config": staff("operator.read"),
+    "GET /health": staff("operator.read"),
+}
+
+
+def check_table() -> None:
+    """Raises ValueError for a line that names no known permission, or lets customers in but not to whose data."""
+    for endpoint, access in ENDPOINTS.items():
+        for permission in filter(None, (access.staff, access.portal)):
+            if permission not in PERMISSIONS:
+                raise ValueError(f"{endpoint}: {permission!r} is not a permission of accounts/roles.py")
+        if access.portal is not None and "/customers/{customer}" not in endpoint:
+            raise ValueError(f"{endpoint}: customers' people need a {{customer}} in the path, to be held to their own")
