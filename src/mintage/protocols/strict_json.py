@@ -25,6 +25,7 @@ _INT_LIMIT: Final = 2**63
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+_object = msgspec.json.Decoder(dict[str, object]).decode
 _WHERE = re.compile(r"(?P<problem>.*?)(?: - at (?:`key` in )?`\$(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
@@ -70,6 +71,14 @@ def encode_json(value: object) -> bytes:
         return _encode(value)
     except UnicodeEncodeError:
         return _encode(_mend(value))
+
+
+def json_object(text: str) -> dict[str, object] | None:
+    """The object that a model wrote as text; None if it is none."""
+    try:
+        return _object(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
 
 
 def invalid(message: str, hint: str, param: str | None, reason: str = "invalid_value") -> MintageError:

@@ -10,7 +10,7 @@ import msgspec
 
 from mintage.base import Answer, FinishReason, MintageError, Part, Reasoning, Refusal, Request, Text, ToolCall
 from mintage.protocols.anthropic.usage import encode_usage
-from mintage.protocols.strict_json import encode_json
+from mintage.protocols.strict_json import encode_json, json_object
 
 _REASONS: Final[dict[FinishReason, str]] = {
     "stop": "end_turn",
@@ -20,7 +20,6 @@ _REASONS: Final[dict[FinishReason, str]] = {
 }
 #: Under this name a tool_use holds arguments that are no JSON object, which its `input` cannot be.
 UNPARSED: Final = "_unparsed"
-_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class ModelEntry(NamedTuple):
@@ -98,7 +97,5 @@ def tool_input(arguments: str) -> dict[str, object]:
     """The arguments as the object that a tool_use holds; a call without any has an empty one."""
     if not arguments.strip():
         return {}
-    try:
-        return _object(arguments)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return {UNPARSED: arguments}
+    found = json_object(arguments)
+    return {UNPARSED: arguments} if found is None else found
