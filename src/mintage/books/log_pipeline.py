@@ -56,6 +56,7 @@ class Pipeline:
             loaded.index,
             loaded.event_keys,
             batch_limit=batch_limit,
+            open_count=lambda: len(self._book.holds),
             on_commit=self._on_commit,
             on_failure=self._on_failure,
             on_snapshot=self._on_snapshot,

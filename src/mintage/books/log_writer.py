@@ -1,11 +1,14 @@
 """The one writer thread: takes what is queued, commits it as one frame, wakes the event loop once per commit.
 
-Group commit needs no timer: while one commit waits for the disk, the next batch gathers in the queue.
+While one commit waits for the disk, the next batch gathers in the queue. Where many requests are open and entries come
+fast, the writer waits a moment before it takes a batch: a commit costs the processor as much as most of a request, and
+a thread that wakes for every two entries takes the interpreter from the event loop (docs/log.md, Gateway).
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat, starmap
@@ -26,6 +29,10 @@ from mintage.books.wallets import Snapshot
 WAL_PAGES: Final = 4000  # 16 MB: then the keeper is asked for a checkpoint
 EVENT_KEYS: Final = 65_536  # keys of usage events that are indexed in one go
 EVENTS_SPAN: Final = 262_144  # entries after which a few keys are indexed too: opening reads from the last indexed on
+GATHER_S: Final = 0.001
+GATHER_OPEN: Final = 16  # open requests from which on a moment more is lost in their own queue
+GATHER_ENTRIES: Final = 2  # that came per moment lately: fewer are not worth waiting for
+GATHER_ENOUGH: Final = 64  # in the queue already: a commit of so many costs each of them little
 
 
 class EventBatch(msgspec.Struct, gc=False):
@@ -64,6 +71,7 @@ class Writer:
         event_keys: list[tuple[int, int]],
         *,
         batch_limit: int,
+        open_count: Callable[[], int],
         on_commit: Callable[[list[Item], list[Body], int], None],
         on_failure: Callable[[list[Item], BaseException], None],
         on_snapshot: Callable[[], None],
@@ -75,6 +83,9 @@ class Writer:
         self._index = index
         self._event_keys = event_keys
         self._batch_limit = batch_limit
+        self._open_count = open_count
+        self._took_s = 0.0
+        self._took = 0
         self._on_commit = on_commit
         self._on_failure = on_failure
         self._on_snapshot = on_snapshot
@@ -115,7 +126,7 @@ class Writer:
                     running = self._signal.get() and running
                 self.idle = False
                 continue
-            batch = list(starmap(queue.popleft, repeat((), min(len(queue), self._batch_limit))))
+            batch = self._take()
             try:
                 bodies, first_seq = self._commit(batch)
             except BaseException as error:  # whatever failed, no later write may follow it
@@ -125,6 +136,17 @@ class Writer:
             self._on_commit(batch, bodies, first_seq)
             self._housekeeping()
         self._index_events()
+
+    def _take(self) -> list[Item]:
+        queue = self.queue
+        now = time.monotonic()
+        fast = self._took * GATHER_S >= GATHER_ENTRIES * (now - self._took_s)
+        if fast and len(queue) < GATHER_ENOUGH and self._open_count() >= GATHER_OPEN:
+            time.sleep(GATHER_S)
+        self._took_s = now
+        batch = list(starmap(queue.popleft, repeat((), min(len(queue), self._batch_limit))))
+        self._took = len(batch)
+        return batch
 
     def _commit(self, batch: list[Item]) -> tuple[list[Body], int]:
         """Make a batch durable: (its bodies, the seq of the first)."""
