@@ -13,7 +13,7 @@ from mintage.pricing.period.calendar import (
     span_of,
 )
 from mintage.pricing.period.commitment import Commitment, commitment_steps, maximum_discounts, minimum_true_up
-from mintage.pricing.period.credits import Burn, CreditGrant, burn, buy_credits
+from mintage.pricing.period.credits import Burn, BurnKey, CreditGrant, burn, buy_credits
 from mintage.pricing.period.progressive import Thresholds, billable_after_discount, progressive_invoices
 from mintage.pricing.period.proration import Switch, days_share, fixed_share, seconds_share, switch
 from mintage.pricing.period.rounding import (
@@ -28,6 +28,7 @@ from mintage.pricing.period.statement import Statement, StatementLine, Terms, co
 
 __all__ = [
     "Burn",
+    "BurnKey",
     "Commitment",
     "CreditGrant",
     "Statement",
