@@ -19,7 +19,8 @@ from mintage.gateway import Caller, Gateway, KeyLimits, Route, Snapshot
 from mintage.pricing import compile_plan, freeze_plan, load_plan
 from mintage.registry import Upstream
 from mintage.server import Exchange, HttpRequest, HttpServer
-from mintage.server.openai_door import OpenAIDoor
+from mintage.server.dialects import encode_error
+from mintage.server.vendor_doors import VendorDoors
 
 PLAN = """
 id = "test"
@@ -135,8 +136,8 @@ async def house(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
     gateway = Gateway(log, clock, hold_lease_s=900)
     route = Route("sold", engine, "up", engine.capabilities("up"), costing)
     gateway.snapshot = Snapshot(1, {hashlib.sha256(b"key").digest(): caller}, {"sold": route})
-    door = OpenAIDoor(gateway)
-    server = HttpServer(routes=door.routes(), prefixes=door.prefixes())
+    doors = VendorDoors(gateway)
+    server = HttpServer(routes=doors.routes(), prefixes=doors.prefixes(), error_renderer=encode_error)
     port = await server.start("127.0.0.1", 0)
     try:
         yield House(f"http://127.0.0.1:{port}/v1", log, gateway, upstream)

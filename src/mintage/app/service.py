@@ -14,11 +14,11 @@ from mintage.app.parts import App
 from mintage.app.upkeep import Upkeep
 from mintage.base import MintageError
 from mintage.books import ServerAddress
-from mintage.protocols import openai
 from mintage.server import AsgiBridge, Exchange, HttpLimits, HttpRequest, HttpServer
+from mintage.server.dialects import encode_error
 from mintage.server.events_door import EventsDoor
 from mintage.server.metrics import HealthDoor
-from mintage.server.openai_door import OpenAIDoor
+from mintage.server.vendor_doors import VendorDoors
 
 MakePages = Callable[[App, str, str], Any]
 
@@ -57,15 +57,15 @@ class Service:
         MintageError unavailable if the port is taken.
         """
         await asyncio.gather(app.refresh(models=True), app.shipping.start())
-        door = OpenAIDoor(app.gateway)
+        doors = VendorDoors(app.gateway)
         events = EventsDoor(app.gateway, app.billing.events)
         health = HealthDoor(app.gateway, app.log, app.engines)
         pages = _Pages()
         server = HttpServer(
-            routes={**door.routes(), **events.routes(), **health.routes()},
-            prefixes=door.prefixes(),
+            routes={**doors.routes(), **events.routes(), **health.routes()},
+            prefixes=doors.prefixes(),
             fallback=pages if make_pages is not None else None,
-            error_renderer=_render,
+            error_renderer=encode_error,
             limits=HttpLimits.from_settings(app.settings),
         )
         health.watch(server)
@@ -78,6 +78,7 @@ class Service:
             pages.bridge = AsgiBridge(make_pages(app, address.admin_token, address.url))
             await pages.bridge.startup()
         app.home.announce(address)
+        await app.start_jobs()
         upkeep = Upkeep(app)
         upkeep.start()
         return cls(app, server, upkeep, address, pages)
@@ -86,6 +87,7 @@ class Service:
         """Accept nothing more, let answers end within the grace, settle the rest, ship the log."""
         self.app.home.withdraw()
         await self._upkeep.stop()
+        await self.app.runner.stop()
         self.app.gateway.closing = True
         await asyncio.gather(
             self.server.close(self.app.settings.shutdown_grace_s + 5),
@@ -131,8 +133,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-def _render(error: MintageError, request: HttpRequest | None) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Errors before any handler: in OpenAI's shape on its paths, and for what never became a request."""
-    return openai.encode_error(error)

@@ -74,6 +74,19 @@ class Gateway:
             raise
         return conversation
 
+    async def count_tokens(self, caller: Caller, request: Request) -> int:
+        """Input tokens of a request that is not made: exact where the engine counts so, else an upper bound.
+
+        Free, but within the key's rate of requests. Raises MintageError as admit() does.
+        """
+        route = self.snapshot.route(caller, request.model)
+        check_capabilities(request, route.capabilities)
+        caller.limits.admit(0, self.clock.monotonic_ns())
+        try:
+            return await route.engine.count_tokens(_renamed(request, route.upstream_model))
+        finally:
+            caller.limits.done(0)
+
     def relays(self, caller: Caller, model: str, dialect: str) -> bool:
         """Whether the model's engine speaks the client's dialect and nothing has to look into the text."""
         policies = caller.policies
@@ -213,6 +226,10 @@ class Gateway:
 async def _all_ended(conversations: Iterable[Conversation], timeout_s: float) -> None:
     if pending := [conversation.ended for conversation in conversations]:
         await asyncio.wait(pending, timeout=timeout_s)
+
+
+def _renamed(request: Request, model: str) -> Request:
+    return request if request.model == model else msgspec.structs.replace(request, model=model)
 
 
 def _limited(request: Request, output_bound: int) -> Request:

@@ -10,9 +10,9 @@ import msgspec
 from mintage.base import MintageError
 from mintage.billing import EventIntake
 from mintage.gateway import Gateway
+from mintage.server.dialects import api_key
 from mintage.server.exchange import Exchange, HttpRequest
 from mintage.server.listener import Handler, plain_error
-from mintage.server.openai_door import bearer_key
 
 _JSON: Final = [(b"content-type", b"application/json")]
 
@@ -29,7 +29,7 @@ class EventsDoor:
 
     async def record(self, http: HttpRequest, exchange: Exchange) -> None:
         try:
-            caller = self._gateway.identify(bearer_key(http))
+            caller = self._gateway.identify(api_key(http))
             media = (http.header(b"content-type") or b"").decode("latin-1")
             recorded = await self._intake.record(
                 http.body, media, tenant_id=caller.tenant_id, project_id=caller.project_id

@@ -1,184 +1,109 @@
-"""The OpenAI door: /v1/chat/completions, /v1/completions, /v1/models, and the receipts of what they cost."""
+"""The OpenAI door: /v1/chat/completions, /v1/completions, and the receipts of what they cost.
+
+Where engine and client speak this one dialect, bytes pass through on callbacks; the rest is answering.py's.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import aclosing
-from functools import partial
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 from urllib.parse import unquote
 
 import msgspec
 
-from mintage.base import MintageError, Request
-from mintage.gateway import Caller, Conversation, Gateway, Replay, cut_error
+from mintage.base import Answer, MintageError, Request
+from mintage.gateway import Conversation
 from mintage.protocols import openai
+from mintage.server.answering import EVENTS, JSON, Answering, Handling, Headers, Voice
+from mintage.server.dialects import ErrorParts, api_key
 from mintage.server.exchange import Exchange, HttpRequest
 from mintage.server.listener import Handler
 from mintage.server.receipts import answer_lines, receipt_headers, receipt_json
 
-_JSON: Final = (b"content-type", b"application/json")
-_EVENTS: Final = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # a proxy that gathers events would make a stream useless
-)
-Decode = Callable[[bytes], Request]
-Send = Callable[[Exchange, Conversation, bytes], None]
-Handling = Coroutine[Any, Any, None] | None
+
+class OpenAIVoice(Voice):
+    """What every operation of this dialect has in common."""
+
+    def error(self, error: MintageError, request_id: str | None) -> ErrorParts:
+        return openai.encode_error(error, request_id)
 
 
-class OpenAIDoor:
-    """Handlers for the HTTP server. Every failure leaves as OpenAI's own error body."""
+class _Written(OpenAIVoice):
+    """Chat and completions."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    read: ClassVar[staticmethod[[bytes], Request]]
 
-    def routes(self) -> Mapping[tuple[str, str], Handler]:
-        return {
-            ("POST", "/v1/chat/completions"): self.chat,
-            ("POST", "/v1/completions"): self.completions,
-            ("GET", "/v1/models"): self.models,
-        }
+    def decode(self, http: HttpRequest) -> Request:
+        return type(self).read(http.body)
 
-    def prefixes(self) -> list[tuple[str, Handler]]:
-        return [("/v1/models/", self.model), ("/v1/receipts/", self.receipt)]
-
-    def chat(self, http: HttpRequest, exchange: Exchange) -> Handling:
-        return self._take(http, exchange, openai.decode_chat)
-
-    def completions(self, http: HttpRequest, exchange: Exchange) -> Handling:
-        return self._take(http, exchange, openai.decode_completion)
-
-    def models(self, http: HttpRequest, exchange: Exchange) -> None:
-        caller = self._identify(http)
-        routes = self._gateway.snapshot.visible_routes(caller)
-        exchange.send(200, [_JSON], openai.encode_models([(r.model, r.created_s, r.owner) for r in routes]))
-
-    def model(self, http: HttpRequest, exchange: Exchange) -> None:
-        caller = self._identify(http)
-        route = self._gateway.snapshot.route(caller, unquote(http.path.removeprefix("/v1/models/")))
-        exchange.send(200, [_JSON], openai.encode_model(route.model, route.created_s, route.owner))
-
-    def receipt(self, http: HttpRequest, exchange: Exchange) -> None:
-        """What one request used and cost, for the project that made it and nobody else."""
-        caller = self._identify(http)
-        request_id = unquote(http.path.removeprefix("/v1/receipts/"))
-        exchange.send(200, [_JSON], msgspec.json.encode(receipt_json(self._gateway.log, caller, request_id)))
-
-    # One request
-
-    def _take(self, http: HttpRequest, exchange: Exchange, decode: Decode) -> Handling:
-        """What can pass through as bytes does so on callbacks, at once; the rest becomes a task."""
-        if http.header(b"idempotency-key") is not None:
-            return self._serve(http, exchange, decode)
-        caller = self._identify(http)
-        request = decode(http.body)
-        gateway = self._gateway
-        if not gateway.relays(caller, request.model, openai.DIALECT):
-            return self._serve(http, exchange, decode, request)
-        conversation, durable = gateway.admit_relay(caller, request, size_bytes=len(http.body))
-        exchange.on_disconnect = conversation.reader_left
-        conversation.relay(http.body, _output(exchange, conversation, self._send), durable)
-        return None
-
-    async def _serve(
-        self, http: HttpRequest, exchange: Exchange, decode: Decode, request: Request | None = None
-    ) -> None:
-        replay_key: tuple[str, str] | None = None
-        payload_hash = ""
-        conversation: Conversation | None = None
-        try:
-            caller = self._identify(http)
-            if (key := http.header(b"idempotency-key")) is not None:
-                replay_key = (caller.tenant_id, key.decode("latin-1"))
-                payload_hash = hashlib.sha256(http.body).hexdigest()
-                replay = await self._gateway.replay(caller, replay_key[1], payload_hash)
-                if replay is not None:
-                    replay_key = None
-                    exchange.send(replay.status, [*replay.headers, (b"idempotent-replayed", b"true")], replay.body)
-                    return
-            if request is None:
-                request = decode(http.body)
-            conversation = await self._gateway.admit(caller, request, size_bytes=len(http.body))
-            if replay_key is not None:
-                conversation.idempotency_key, conversation.payload_hash = replay_key[1], payload_hash
-            await self._answer(http, exchange, conversation, replay_key)
-        except MintageError as error:
-            _send_error(exchange, error, conversation)
-        finally:
-            if replay_key is not None:  # a no-op once the answer was finished
-                self._gateway.replays.abandon(*replay_key)
-
-    def _identify(self, http: HttpRequest) -> Caller:
-        return self._gateway.identify(bearer_key(http))
-
-    async def _answer(
-        self, http: HttpRequest, exchange: Exchange, conversation: Conversation, replay_key: tuple[str, str] | None
-    ) -> None:
-        exchange.on_disconnect = conversation.reader_left
-        if exchange.disconnected:
-            conversation.release("the reader left before dispatch")
-            return
-        try:
-            if self._gateway.relays(conversation.caller, conversation.request.model, openai.DIALECT):
-                await self._relay(http.body, exchange, conversation, replay_key)
-            elif conversation.request.stream:
-                await self._stream(exchange, conversation)
-            else:
-                await self._whole(exchange, conversation, replay_key)
-        except asyncio.CancelledError:
-            if not conversation.was_cut:
-                raise
-            _send_error(exchange, cut_error(), conversation)
-        if replay_key is not None and conversation.receipt is not None:
-            self._gateway.replays.finish(*replay_key, conversation.id, None)
-
-    async def _stream(self, exchange: Exchange, conversation: Conversation) -> None:
-        encoder = openai.StreamEncoder(
+    def encoder(self, conversation: Conversation) -> openai.StreamEncoder:
+        return openai.StreamEncoder(
             conversation.request,
             id=_wire_id(conversation),
             created_s=conversation.started_ns // 1_000_000_000,
             model=conversation.request.model,
         )
-        async with aclosing(conversation.events()) as events:
-            async for event in events:
-                if not exchange.started:  # not before the engine has begun: until then a failure has its own status
-                    exchange.start(200, [*_EVENTS, *receipt_headers(conversation)])
-                if data := encoder.encode(event):
-                    exchange.write(data)
-                if exchange.paused:
-                    await exchange.drain()
-        exchange.write(encoder.end())
-        exchange.end()
 
-    async def _whole(self, exchange: Exchange, conversation: Conversation, replay_key: tuple[str, str] | None) -> None:
-        answer = await conversation.answer()
-        body = openai.encode_answer(
-            conversation.request, answer, id=_wire_id(conversation), created_s=conversation.started_ns // 1_000_000_000
-        )
-        self._send(exchange, conversation, body, replay_key)
+    def whole(self, conversation: Conversation, answer: Answer) -> bytes:
+        created_s = conversation.started_ns // 1_000_000_000
+        return openai.encode_answer(conversation.request, answer, id=_wire_id(conversation), created_s=created_s)
 
-    async def _relay(
-        self, raw: bytes, exchange: Exchange, conversation: Conversation, replay_key: tuple[str, str] | None
-    ) -> None:
+
+class _Chat(_Written):
+    read = staticmethod(openai.decode_chat)
+
+
+class _Completion(_Written):
+    read = staticmethod(openai.decode_completion)
+
+
+class OpenAIDoor(Answering):
+    """Handlers for the HTTP server. Every failure leaves as OpenAI's own error body."""
+
+    def routes(self) -> Mapping[tuple[str, str], Handler]:
+        return {
+            ("POST", "/v1/chat/completions"): self.chat,
+            ("POST", "/v1/completions"): self.completions,
+        }
+
+    def prefixes(self) -> list[tuple[str, Handler]]:
+        return [("/v1/receipts/", self.receipt)]
+
+    def chat(self, http: HttpRequest, exchange: Exchange) -> Handling:
+        return self._take(http, exchange, _Chat)
+
+    def completions(self, http: HttpRequest, exchange: Exchange) -> Handling:
+        return self._take(http, exchange, _Completion)
+
+    def receipt(self, http: HttpRequest, exchange: Exchange) -> None:
+        """What one request used and cost, for the project that made it and nobody else."""
+        caller = self.identify(http)
+        request_id = unquote(http.path.removeprefix("/v1/receipts/"))
+        exchange.send(200, [JSON], msgspec.json.encode(receipt_json(self._gateway.log, caller, request_id)))
+
+    def _take(self, http: HttpRequest, exchange: Exchange, voice: type[_Written]) -> Handling:
+        """What can pass through as bytes does so on callbacks, at once; the rest becomes a task."""
+        if http.header(b"idempotency-key") is not None:
+            return self.serve(http, exchange, voice())
+        gateway = self._gateway
+        caller = gateway.identify(api_key(http))
+        request = voice.read(http.body)
+        if not gateway.relays(caller, request.model, openai.DIALECT):
+            return self.serve(http, exchange, voice(), request)
+        conversation, durable = gateway.admit_relay(caller, request, size_bytes=len(http.body))
+        exchange.on_disconnect = conversation.reader_left
+        conversation.relay(http.body, _output(exchange, conversation), durable)
+        return None
+
+    async def passed(
+        self, http: HttpRequest, exchange: Exchange, conversation: Conversation, send: Callable[[Headers, bytes], None]
+    ) -> bool:
         """Bytes through, as in _take, for a request whose idempotency key had to be looked up first."""
-        conversation.relay(raw, _output(exchange, conversation, partial(self._send, replay_key=replay_key)))
+        if not self._gateway.relays(conversation.caller, conversation.request.model, openai.DIALECT):
+            return False
+        conversation.relay(http.body, _output(exchange, conversation, send))
         await conversation.ended
-
-    def _send(
-        self,
-        exchange: Exchange,
-        conversation: Conversation,
-        body: bytes,
-        replay_key: tuple[str, str] | None = None,
-    ) -> None:
-        if replay_key is not None:
-            headers = [_JSON, *receipt_headers(conversation)]
-            self._gateway.replays.finish(*replay_key, conversation.id, Replay(200, headers, body))
-        exchange.send(200, answer_lines(conversation), body)
+        return True
 
 
 class _WholeOutput:
@@ -187,7 +112,9 @@ class _WholeOutput:
     __slots__ = ("_conversation", "_exchange", "_send")
     paused = False
 
-    def __init__(self, exchange: Exchange, conversation: Conversation, send: Send) -> None:
+    def __init__(
+        self, exchange: Exchange, conversation: Conversation, send: Callable[[Headers, bytes], None] | None
+    ) -> None:
         self._exchange = exchange
         self._conversation = conversation
         self._send = send
@@ -197,7 +124,10 @@ class _WholeOutput:
     def write(self, data: bytes) -> None: ...
 
     def finish(self, data: bytes) -> None:
-        self._send(self._exchange, self._conversation, data)
+        if self._send is None:
+            self._exchange.send(200, answer_lines(self._conversation), data)
+        else:
+            self._send([JSON], data)
 
     def fail(self, error: MintageError) -> None:
         _send_error(self._exchange, error, self._conversation)
@@ -218,7 +148,7 @@ class _StreamOutput:
         return self._exchange.paused
 
     def begin(self) -> None:
-        self._exchange.start(200, [*_EVENTS, *receipt_headers(self._conversation)])
+        self._exchange.start(200, [*EVENTS, *receipt_headers(self._conversation)])
         self._exchange.on_writable = self._conversation.resume
 
     def finish(self, data: bytes) -> None:
@@ -229,22 +159,12 @@ class _StreamOutput:
         _send_error(self._exchange, error, self._conversation)
 
 
-def _output(exchange: Exchange, conversation: Conversation, send: Send) -> _WholeOutput | _StreamOutput:
+def _output(
+    exchange: Exchange, conversation: Conversation, send: Callable[[Headers, bytes], None] | None = None
+) -> _WholeOutput | _StreamOutput:
     if conversation.request.stream:
         return _StreamOutput(exchange, conversation)
     return _WholeOutput(exchange, conversation, send)
-
-
-def bearer_key(http: HttpRequest) -> bytes:
-    """The key of `Authorization: Bearer KEY`. Raises unauthenticated."""
-    value = http.header(b"authorization")
-    if value is None or value[:7].lower() != b"bearer " or not value[7:].strip():
-        raise MintageError(
-            "unauthenticated",
-            "No API key was sent.",
-            "Send it as the header `Authorization: Bearer YOUR_KEY`.",
-        )
-    return value[7:].strip()
 
 
 def _wire_id(conversation: Conversation) -> str:
@@ -252,12 +172,10 @@ def _wire_id(conversation: Conversation) -> str:
     return prefix + conversation.id[3:].replace("_", "-")
 
 
-def _send_error(exchange: Exchange, error: MintageError, conversation: Conversation | None) -> None:
+def _send_error(exchange: Exchange, error: MintageError, conversation: Conversation) -> None:
     """As a whole answer if nothing was sent yet; else as a last frame on a connection that is then cut."""
     if exchange.started:
         exchange.write(openai.error_frame(error))
         exchange.cut()
         return
-    request_id = conversation.id if conversation is not None else None
-    status, headers, body = openai.encode_error(error, request_id)
-    exchange.send(status, headers, body)
+    exchange.send(*openai.encode_error(error, conversation.id))
