@@ -7,9 +7,11 @@ Start with store.py (Registry), then source.py (what people write) and manifest.
 
 from mintage.registry.addresses import check_url, refuse_private, resolve_public
 from mintage.registry.catalogue import CATALOGUE, CatalogueEntry
+from mintage.registry.connections import Connection, Connections
 from mintage.registry.fetch_hub import Hub
 from mintage.registry.gguf import GgufHeader, read_gguf
 from mintage.registry.manifest import EngineName, ModelEntry, RouteSpec, RouteTarget, Upstream
+from mintage.registry.providers import Provider, find_provider, providers
 from mintage.registry.source import FileSource, HubSource, PackageSource, Source, parse_source
 from mintage.registry.store import Registry
 from mintage.registry.transfer import Progress, ProgressCallback, Stage
@@ -17,6 +19,8 @@ from mintage.registry.transfer import Progress, ProgressCallback, Stage
 __all__ = [
     "CATALOGUE",
     "CatalogueEntry",
+    "Connection",
+    "Connections",
     "EngineName",
     "FileSource",
     "GgufHeader",
@@ -26,6 +30,7 @@ __all__ = [
     "PackageSource",
     "Progress",
     "ProgressCallback",
+    "Provider",
     "Registry",
     "RouteSpec",
     "RouteTarget",
@@ -33,7 +38,9 @@ __all__ = [
     "Stage",
     "Upstream",
     "check_url",
+    "find_provider",
     "parse_source",
+    "providers",
     "read_gguf",
     "refuse_private",
     "resolve_public",

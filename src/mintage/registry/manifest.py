@@ -9,13 +9,15 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from mintage.base import MintageError
+from mintage.base import MintageError, Operation
+from mintage.registry.providers import Auth, Dialect, OutputLimit
 from mintage.registry.source import check_name
 
 MANIFEST_NAME: Final = "manifest.json"
 _MANIFEST_MAX_BYTES: Final = 4 * 1024 * 1024  # a chat template is the longest thing in it
 
 EngineName = Literal["llamacpp", "openai_compatible", "route"]
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -24,6 +26,8 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
 
     api_key_sealed is the key as the home's secret store sealed it, base64; empty: the upstream wants none.
     allow_private lets base_url be a private or loopback address, for an engine on this machine or network.
+    connection: the name of the connection whose key is used instead. own_compute: costed by the time it takes.
+    A timeout of None is the one of the settings.
     """
 
     provider: str
@@ -35,7 +39,18 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     json_schema: bool = True
     logprobs: bool = True
     images: bool = False
+    audio: bool = False
+    n_max: int = 128
     max_output_tokens: int | None = None
+    dialect: Dialect = "openai"
+    auth: Auth = "bearer"
+    output_limit: OutputLimit = "max_completion_tokens"
+    operations: tuple[Operation, ...] = ("chat", "completion")
+    connection: str = ""
+    own_compute: bool = False
+    connect_timeout_s: Seconds | None = None
+    first_byte_timeout_s: Seconds | None = None
+    idle_timeout_s: Seconds | None = None
 
 
 class RouteTarget(msgspec.Struct, frozen=True, kw_only=True):

