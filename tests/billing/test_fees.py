@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.billing.conftest import plan
 
-from mintage.billing.fees import Stretch, fee_lines, minimum_line, prorate, to_attos
+from mintage.billing.fees import Stretch, fee_lines, prorate, to_attos
 from mintage.billing.periods import period
 from mintage.pricing import freeze_plan, load_plan
 
@@ -76,12 +76,7 @@ def test_once_is_once_and_every_period_is_every_period():
     assert fee_lines(stretches(), MONTH, "Europe/Berlin") == []
 
 
-def test_a_minimum_is_topped_up_exactly_and_not_beyond():
+def test_amounts_are_exact_in_attos():
     from decimal import Decimal
 
-    floor = freeze_plan(load_plan(plan("p", 'minimum = "10"')), applied_ns=0)
-    assert minimum_line(floor, 10**19) is None
-    assert minimum_line(floor, 10**19 + 1) is None
-    assert minimum_line(floor, 10**19 - 1).attos == 1
-    assert minimum_line(version(), 0) is None
     assert to_attos(Decimal("0.000000000001")) == 1_000_000

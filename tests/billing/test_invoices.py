@@ -135,7 +135,7 @@ async def test_late_usage_goes_to_the_next_invoice(desk, clock, postpaid):
     clock.advance(MONTH_S)
     [second] = await close(desk, postpaid)
     assert second.content.total == "0.03"
-    assert desk.billing.closing.recompute(first) == raw
+    assert await desk.billing.closing.recompute(first) == raw
 
 
 async def test_the_same_books_give_the_same_bytes(desk, clock, postpaid, tmp_path):
@@ -145,10 +145,10 @@ async def test_the_same_books_give_the_same_bytes(desk, clock, postpaid, tmp_pat
     [invoice] = await close(desk, postpaid)
     raw = desk.billing.invoices.raw(invoice.id)
     assert hashlib.sha256(raw).hexdigest() == invoice.content_hash
-    assert desk.billing.closing.recompute(invoice) == raw
+    assert await desk.billing.closing.recompute(invoice) == raw
     desk.accounts.tenants.update("t", postpaid.id, TenantUpdate(name="Renamed"))
     desk.accounts.entities.update("t", EntityUpdate(name="Renamed too"))
-    assert desk.billing.closing.recompute(desk.billing.invoices.get(None, invoice.number)) == raw
+    assert await desk.billing.closing.recompute(desk.billing.invoices.get(None, invoice.number)) == raw
     assert desk.billing.invoices.get(postpaid.id, invoice.id).content.customer.name == "Later"
     rebuilt = Database.open(tmp_path / "rebuilt.db")
     rebuilt.migrate()
@@ -166,7 +166,7 @@ async def test_touched_books_give_other_bytes(desk, clock, postpaid):
     [invoice] = await close(desk, postpaid)
     with desk.database.write() as connection:
         connection.exec_driver_sql("UPDATE ledger_usage SET amount_nanos = amount_nanos + 10000000")
-    assert desk.billing.closing.recompute(invoice) != desk.billing.invoices.raw(invoice.id)
+    assert await desk.billing.closing.recompute(invoice) != desk.billing.invoices.raw(invoice.id)
 
 
 async def test_fees_and_minimum_are_settled_and_invoiced(desk, clock):
@@ -336,7 +336,7 @@ async def _add_up(steps, funding):
         assert sum(_attos(line.exact) for content in contents for line in content.lines) == total
         assert sum(content.total_nanos - content.rounding_nanos for content in contents) == posted
         assert [invoice.number for invoice in invoices] == [f"INV-{n + 1:06d}" for n in range(len(invoices))]
-        assert all(desk.billing.closing.recompute(i) == desk.billing.invoices.raw(i.id) for i in invoices)
+        assert all([await desk.billing.closing.recompute(i) == desk.billing.invoices.raw(i.id) for i in invoices])
         await desk.catch_up()
         assert sum(desk.ledger.balances().values()) == 0
         if funding == "postpaid":

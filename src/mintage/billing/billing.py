@@ -45,7 +45,7 @@ class Billing:
         self.events = EventIntake(log, changes.clock)
         self.event_list = EventList(lake)
         self.closing = Closing(
-            accounts, log, ledger, self.plans, self.subscriptions, self.wallets, self.invoices, catch_up
+            accounts, log, ledger, self.plans, self.subscriptions, self.wallets, self.invoices, catch_up, lake
         )
 
     async def start(self) -> None:

@@ -1,4 +1,4 @@
-"""What a period owes beside its usage: flat fees, and what is missing to the plan's minimum. Pure arithmetic.
+"""What a period owes beside its usage: flat fees in arrears and ahead. Pure arithmetic.
 
 Shares of a fee are taken as differences of cumulative floors, so that the shares of a period add up to the whole fee.
 """
@@ -16,7 +16,7 @@ from mintage.base import ATTOS_PER_UNIT, RatedLine
 from mintage.billing.periods import Period
 from mintage.pricing import Fee, PriceVersion
 from mintage.pricing.metric import Span
-from mintage.pricing.period import days_share, fixed_share, local_day, minimum_true_up, seconds_share
+from mintage.pricing.period import days_share, fixed_share, local_day, seconds_share
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +25,8 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     version: PriceVersion
     start_ns: int
     end_ns: int
-    first: bool  # the tenant's first stretch ever of this plan: `once` fees are due
+    first: bool  # the tenant's first stretch ever of this plan that it pays for: `once` fees are due
+    waived: bool = False  # on trial or paused: fees are not due
 
 
 class OwedLines(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +39,13 @@ class OwedLines(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fee_lines(stretches: Sequence[Stretch], period: Period, zone: str) -> list[OwedLines]:
-    """The fees of a whole period, per price version; meter `fee:N` is the plan's Nth fee, from 0."""
+    """The fees of a whole period that are due at its end, one list a stretch; meter `fee:N` is the plan's Nth fee."""
     owed = []
     for stretch in stretches:
         lines = []
         for index, fee in enumerate(stretch.version.plan.fees):
+            if fee.timing == "advance" or stretch.waived:
+                continue
             attos = _fee_attos(fee, stretch, period, zone)
             if attos:
                 lines.append(RatedLine(meter=f"fee:{index}", quantity=1, rate_attos=attos, attos=attos))
@@ -64,8 +67,13 @@ def prorate(whole: int, rule: str, stretch: Stretch, period: Period, zone: str) 
     none: all of it to the plan that the period ends with. seconds: by time. days: by local days, a day counts for the
     plan that it ends with. fixed_30: by days as if every month had 30 (30/360), a whole period in full.
     """
-    since = _share_until(stretch.start_ns, rule, period, zone)
-    until = _share_until(stretch.end_ns, rule, period, zone)
+    return part_of(whole, rule, stretch.start_ns, stretch.end_ns, period, zone)
+
+
+def part_of(whole: int, rule: str, start_ns: int, end_ns: int, period: Period, zone: str) -> int:  # noqa: PLR0917
+    """The same for [start, end) of the period: parts that complete each other add up to the whole."""
+    since = _share_until(start_ns, rule, period, zone)
+    until = _share_until(end_ns, rule, period, zone)
     return math.floor(whole * until) - math.floor(whole * since)
 
 
@@ -83,18 +91,6 @@ def _share_until(at_ns: int, rule: str, period: Period, zone: str) -> Fraction:
         case _:
             months = round((period.end_day - period.start_day).days / 30.4375)
             return min(fixed_share(period.start_day, local_day(at_ns, zone), max(1, months)), Fraction(1))
-
-
-def minimum_line(version: PriceVersion, rated_attos: int) -> OwedLines | None:
-    """What lifts the period to the plan's minimum; None when it is reached."""
-    if version.plan.minimum is None:
-        return None
-    charged = Fraction(rated_attos, ATTOS_PER_UNIT)
-    missing = to_attos(minimum_true_up(charged, Fraction(version.plan.minimum)))
-    if not missing:
-        return None
-    line = RatedLine(meter="minimum", quantity=1, rate_attos=missing, attos=missing)
-    return OwedLines(version=version, lines=(line,))
 
 
 def to_attos(amount: Decimal | Fraction) -> int:

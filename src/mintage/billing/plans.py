@@ -38,30 +38,15 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
 
 
-#: What this version bills. A plan that says anything else is refused: better no plan than silent under-billing.
-_BILLED: Final = frozenset(
-    (
-        *("id", "name", "currency", "description", "effective", "funding", "credit_limit", "period"),
-        *("prices", "adjustments", "fees", "minimum", "grants", "policies"),
-    )
-)
-
-
 def check_billable(plan: Plan) -> None:
-    """Raises unsupported for what could not be billed."""
+    """Raises unsupported for what could not be billed: better no plan than silent under-billing."""
     problem = ""
-    if other := [name for name in plan.__struct_fields__ if name not in _BILLED and getattr(plan, name)]:
-        problem = f"`{other[0]}` is not billed yet; leave it out."
-    elif any(fee.timing == "advance" for fee in plan.fees):
-        problem = 'A fee billed in advance is not supported; use timing = "arrears".'
-    elif any(grant.every == "period" for grant in plan.grants):
-        problem = 'A grant of each period is not supported; use every = "once".'
-    elif any(grant.expires_days is not None for grant in plan.grants):
-        problem = "A grant that expires is not supported; leave expires_days out."
-    elif plan.grants and plan.funding == "postpaid":
-        problem = "A postpaid wallet takes no grant; use funding = prepaid or promo."
-    elif plan.policies.expired_hold == "charge":
+    if plan.policies.expired_hold == "charge":
         problem = 'Charging an expired hold is not supported; use expired_hold = "release".'
+    elif plan.funding == "postpaid" and (plan.packs or plan.auto_top_up):
+        problem = "A postpaid wallet buys no credit: leave packs and auto_top_up out, or use funding = prepaid."
+    elif plan.progressive is not None and plan.funding != "postpaid":
+        problem = "Only a postpaid plan is invoiced before its period ends; leave progressive out."
     if problem:
         raise MintageError("unsupported", f"Plan {plan.id} cannot be billed.", problem)
 

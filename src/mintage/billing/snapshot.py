@@ -29,6 +29,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...]
     expires_ns: int | None
     suspended: bool
+    paused: bool = False
 
 
 class KeySnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,20 +48,26 @@ def take_snapshot(accounts: Accounts, plans: Plans, subscriptions: Subscriptions
     current = subscriptions.all_current()
     versions = {plan: plans.current(plan, now_ns) for plan in {row.plan for row in current.values()}}
     rows = wallets.all()
+    paused = subscriptions.all_paused()
     keys = [
-        _record(grant, current.get(grant.tenant_id), rows.get(grant.tenant_id), versions)
+        _record(grant, current.get(grant.tenant_id), rows.get(grant.tenant_id), versions, grant.tenant_id in paused)
         for grant in accounts.keys.grants()
     ]
+    changes = (plans.next_effective_ns(now_ns), subscriptions.next_change_ns(now_ns))
     return KeySnapshot(
         version=version,
         keys=keys,
         price_versions={version.id: version for version in versions.values()},
-        valid_until_ns=plans.next_effective_ns(now_ns),
+        valid_until_ns=min((at_ns for at_ns in changes if at_ns is not None), default=None),
     )
 
 
 def _record(
-    grant: KeyGrant, subscription: Subscription | None, wallet: WalletRow | None, versions: dict[str, PriceVersion]
+    grant: KeyGrant,
+    subscription: Subscription | None,
+    wallet: WalletRow | None,
+    versions: dict[str, PriceVersion],
+    paused: bool,
 ) -> KeyRecord:
     ready = subscription is not None and wallet is not None
     return KeyRecord(
@@ -76,4 +83,5 @@ def _record(
         models=grant.models,
         expires_ns=grant.expires_ns,
         suspended=grant.suspended,
+        paused=paused,
     )

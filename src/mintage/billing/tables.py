@@ -31,7 +31,9 @@ price_schedule: Final = sa.Table(
     sa.Column("version_id", VersionId, sa.ForeignKey("price_versions.id"), nullable=False),
 )
 
-#: Which plan a tenant has from started_ns to ended_ns. The anchor day stays the first subscription's for ever.
+#: Which plan a tenant has from started_ns to ended_ns; both may lie ahead. The anchor day stays the first one's for as
+#: long as one follows another. Fees are waived until trial_until_ns; refund says whether the unused part of a fee is
+#: credited when the plan ends early (prorate, none).
 subscriptions: Final = sa.Table(
     "subscriptions",
     metadata,
@@ -43,6 +45,8 @@ subscriptions: Final = sa.Table(
     sa.Column("period", sa.String(16), nullable=False),
     sa.Column("started_ns", sa.BigInteger, nullable=False),
     sa.Column("ended_ns", sa.BigInteger, nullable=True),
+    sa.Column("trial_until_ns", sa.BigInteger, nullable=True),
+    sa.Column("refund", sa.String(8), nullable=False, server_default="prorate"),
     sa.Index(None, "tenant_id", "id"),
     sa.Index(None, "plan"),
 )

@@ -5,6 +5,8 @@ The log is the one source; the ledger and the lake derive from it by watermark a
 Start with log.py (what is promised durable), then ledger.py (what it means), then lake.py (what it shows).
 """
 
+from mintage.books import failpoints
+from mintage.books.accounts_chart import usage_account
 from mintage.books.children import export_in_child, verify_in_child
 from mintage.books.database import BigKey, Database, metadata
 from mintage.books.deriver import Progress
@@ -30,6 +32,7 @@ from mintage.books.lake_views import RequestRow
 from mintage.books.ledger import Ledger
 from mintage.books.ledger_journals import JournalPage
 from mintage.books.ledger_reader import AccountBalance, LedgerReader, ProfitAndLoss, UsageLine
+from mintage.books.ledger_rules import ADJUSTMENT, AHEAD, BUCKET_NS, CLOSING
 from mintage.books.log import CommitLog
 from mintage.books.log_reader import FrameReader
 from mintage.books.report import Check, Report
@@ -37,6 +40,10 @@ from mintage.books.shipping import Shipper
 from mintage.books.wallets import Wallet, WalletBook
 
 __all__ = [
+    "ADJUSTMENT",
+    "AHEAD",
+    "BUCKET_NS",
+    "CLOSING",
     "AccountBalance",
     "BigKey",
     "Body",
@@ -73,6 +80,8 @@ __all__ = [
     "WalletBook",
     "WalletOpened",
     "export_in_child",
+    "failpoints",
     "metadata",
+    "usage_account",
     "verify_in_child",
 ]

@@ -11,6 +11,7 @@ import msgspec
 from mintage.base import METERS, MintageError
 from mintage.books.lake import Lake
 from mintage.books.ledger_reader import UsageLine
+from mintage.books.ledger_rules import CLOSING
 
 _COLUMNS: Final = (
     "tenant_id", "project_id", "wallet_id", "key_id", "model", "product", "operation", "end_user", "outcome",
@@ -144,7 +145,10 @@ def raw_usage_lines(
 
     closings: (closed_until_ns, seq) of the tenant's closed periods: a row after seq counts from closed_until_ns on.
     """
-    late = [f"CASE WHEN seq > {seq} THEN make_timestamp({until // 1000}) END" for until, seq in closings]
+    late = [
+        f"CASE WHEN seq > {seq} AND operation <> '{CLOSING}' THEN make_timestamp({until // 1000}) END"
+        for until, seq in closings
+    ]
     terms, values = _period(start_ns, end_ns, f"greatest({', '.join(['occurred', *late])})")
     where = " AND ".join(["tenant_id = ?", "kind = 'request'", "NOT replay", *terms])
     values = [tenant_id, *values]

@@ -15,6 +15,7 @@ from mintage.books.accounts_chart import (
     BREAKAGE,
     CASH,
     COMPUTE,
+    DEFERRED,
     PREPAID,
     PROMO,
     RECEIVABLE,
@@ -41,6 +42,13 @@ USAGE_EVENTS: Final = {
     "promo": ("promo_usage", PROMO),
     "postpaid": ("postpaid_usage", UNBILLED),
 }
+
+#: Products of what billing settles beside requests: what a closed period adds or takes back, and fees billed ahead.
+ADJUSTMENT: Final = "rating_adjustment"
+AHEAD: Final = "subscription_ahead"
+#: The operation of such settlements. They belong to the period that they close, however late they come, and they
+#: alone may be below zero.
+CLOSING: Final = "closing"
 
 #: (funding, funds) -> event, debit, credit of a top-up. A grant into a promo wallet costs nothing until it is used.
 TOP_UP_EVENTS: Final = {
@@ -150,7 +158,7 @@ class Tally:
     def _settled(self, body: Settled) -> None:
         """Runs for every request there is: about 3 us."""
         when = body.occurred_ns
-        if self._closed:
+        if self._closed and body.operation != CLOSING:
             when = max(when, self._closed.get(body.tenant_id, 0))
         bucket = when // BUCKET_NS
         costs = body.costs
@@ -158,7 +166,8 @@ class Tally:
             self._costs(body, bucket, costs)
             return
         served_by, paid_in = (costs[-1].provider, costs[-1].currency) if costs else ("", "")
-        key = (body.wallet_id, body.model, body.product, body.price_id, bucket, served_by, paid_in)
+        product = body.product if body.operation != CLOSING else f"{CLOSING} {body.product}"
+        key = (body.wallet_id, body.model, product, body.price_id, bucket, served_by, paid_in)
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = self._slot(body, bucket, served_by)
@@ -196,6 +205,10 @@ class Tally:
         day = bucket * BUCKET_NS // DAY_NS
         event, debit = USAGE_EVENTS[self.wallets[body.wallet_id].funding]
         income = usage_account(body.product)
+        if body.operation == CLOSING and body.product == ADJUSTMENT:
+            event = ADJUSTMENT
+        elif body.operation == CLOSING and body.product == AHEAD:
+            event, income = "subscription_billed", DEFERRED
 
         def key(name: str, account: str) -> MoneyKey:
             head = (body.tenant_id, day, name, body.product, body.model, served_by)

@@ -47,7 +47,8 @@ class LogTotals:
             _add(self._sums, "cost", cost.currency, cost.nanos)
         if body.replay_of:
             return
-        _add(self._sums, "revenue", body.currency, body.posted_nanos)
+        ahead = body.operation == "closing" and body.product == "subscription_ahead"
+        _add(self._sums, "billed ahead" if ahead else "revenue", body.currency, body.posted_nanos)
         _add(self._sums, "usage in attos", body.currency, body.attos)
         if self._funding.get(body.wallet_id) == "prepaid":
             _add(self._sums, "prepaid", body.currency, -body.drawn_nanos)
@@ -78,6 +79,11 @@ def _ledger_sums(database: Database) -> Sums:
     r, u, j, p = tables.rollups.c, tables.usage.c, tables.journals.c, tables.postings.c
     queries = (
         ("revenue", 1, sa.select(r.currency, *exact_sum(r.amount_nanos)).where(r.credit.startswith("income:usage:"))),
+        (
+            "billed ahead",
+            1,
+            sa.select(r.currency, *exact_sum(r.amount_nanos)).where(r.credit == "liabilities:deferred_revenue"),
+        ),
         ("cost", 1, sa.select(r.currency, *exact_sum(r.amount_nanos)).where(r.debit.startswith("expenses:cogs:"))),
         ("usage in attos", ATTOS_PER_NANO, sa.select(u.currency, *exact_sum(u.amount_nanos))),
         ("usage in attos", 1, sa.select(u.currency, *exact_sum(u.amount_attos))),

@@ -32,7 +32,9 @@ from mintage.books.entries import (
     TopUpKind,
     WalletOpened,
 )
+from mintage.books.ledger_rules import CLOSING
 
+INVOICE: Final = "invoice"  # the source of what an invoice takes
 HOLDS_LIMIT: Final = 100_000
 _COST_LIMIT_ATTOS: Final = NANOS_MAX * ATTOS_PER_NANO
 
@@ -172,11 +174,14 @@ class WalletBook:
     def withdraw(
         self, at_ns: int, wallet_id: str, amount_nanos: int, *, funds: TopUpKind, source: str, source_id: str, memo: str
     ) -> ToppedUp:
-        """Take out what no hold needs, as a top-up below zero. The caller has made sure that it is new."""
+        """Take out what no hold needs, as a top-up below zero. The caller has made sure that it is new.
+
+        What an invoice adds (its tax) is owed whether or not the money is there.
+        """
         account = self.account(wallet_id)
         if amount_nanos <= 0:
             raise _refuse("A withdrawal must be above zero.", "Give a positive amount.", "amount_nanos")
-        if amount_nanos > account.balance - account.held:
+        if amount_nanos > account.balance - account.held and source != INVOICE:
             raise self._insufficient(account, amount_nanos)
         account.balance = balance = account.balance - amount_nanos
         self._changed.add(account)
@@ -240,13 +245,13 @@ class WalletBook:
             raise _refuse(
                 f"The settlement of {s.hold_id} does not fit its hold.", "Use the hold's tenant, wallet and currency."
             )
-        if charge.attos < 0:
+        if charge.attos < 0 and s.operation != CLOSING:
             raise _refuse("A charge cannot be negative.", "Correct it with a credit note.")
         attos = 0 if replay_of else charge.attos
         posted, carry = divmod(account.carries.get(charge.price_id, 0) + attos, ATTOS_PER_NANO)
         hold_nanos = held.amount_nanos
         shortfall = self._shortfall(account, hold_nanos, posted) if posted > hold_nanos else 0
-        if posted > NANOS_MAX or account.balance - posted < -NANOS_MAX:
+        if abs(posted) > NANOS_MAX or abs(account.balance - posted) > NANOS_MAX:
             raise _refuse("The charge is beyond 9.2 billion currency units.", "Check the price.")
         costs = self._post_costs(s.costs)
         account.carries[charge.price_id] = carry

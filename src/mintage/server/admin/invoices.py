@@ -98,11 +98,13 @@ def invoice_content(desk: DeskPart, number: Path) -> Response[bytes]:
     )
 
 
-@get("/invoices/{number:str}/verify", sync_to_thread=True)
-def verify_invoice(desk: DeskPart, number: Path) -> Check:
+@get("/invoices/{number:str}/verify")
+async def verify_invoice(desk: DeskPart, number: Path) -> Check:
     """Make the invoice once more from the books and compare the bytes."""
-    invoice = desk.billing.invoices.get(None, number)
-    same = desk.billing.closing.recompute(invoice) == desk.billing.invoices.raw(invoice.id)
+    invoice = await asyncio.to_thread(desk.billing.invoices.get, None, number)
+    same = await desk.billing.closing.recompute(invoice) == await asyncio.to_thread(
+        desk.billing.invoices.raw, invoice.id
+    )
     return Check(number=invoice.number, content_hash=invoice.content_hash, identical=same)
 
 
