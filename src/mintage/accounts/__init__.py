@@ -23,7 +23,9 @@ from mintage.accounts.pages import (
     fetch_page,
 )
 from mintage.accounts.people import CustomerUser, Person, StaffMember, find_person
+from mintage.accounts.replays import Replay, Replays
 from mintage.accounts.roles import CUSTOMER_ROLES, PERMISSIONS, ROLES, STAFF_ROLES, TABLE, Permission, allows
+from mintage.accounts.saved_views import SavedView, SavedViews
 from mintage.accounts.scopes import PERIODS, BudgetPeriod
 from mintage.accounts.secrets import MasterKey, Vault
 from mintage.accounts.sessions import (
@@ -62,6 +64,8 @@ class Accounts:
         self.tenants = Tenants(self.changes)
         self.users = CustomerUsers(self.changes, self.links, self.tenants)
         self.keys = Keys(self.changes)
+        self.views = SavedViews(self.changes)
+        self.replays = Replays(self.changes, self.vault)
 
     def version(self) -> int:
         """Moves with every change of accounts and billing: rebuild the gateway's snapshot when it did."""
@@ -112,6 +116,10 @@ __all__ = [
     "Project",
     "ProjectUpdate",
     "RecoveryCodes",
+    "Replay",
+    "Replays",
+    "SavedView",
+    "SavedViews",
     "Session",
     "SessionRow",
     "Sessions",

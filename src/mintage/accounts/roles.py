@@ -40,6 +40,8 @@ TABLE: Final[dict[str, Permission]] = {
     "models.read": _row("See which models there are.", "owner finance support viewer"),
     "models.write": _row("Pull, add and remove models and upstreams.", "owner"),
     "live.read": _row("Watch requests as they settle, and inspect one.", "owner finance support viewer"),
+    "jobs.read": _row("See jobs, what they wrote, and schedules.", "owner finance support viewer"),
+    "jobs.write": _row("Start, cancel and retry jobs, and change schedules.", "owner"),
     "operator.read": _row("See settings, health and the legal entity.", "owner finance support viewer"),
     "operator.write": _row("Change the legal entity and what the operator allows.", "owner"),
     "staff.read": _row("See staff, their roles and sessions.", "owner viewer"),

@@ -94,7 +94,8 @@ class Staff:
             if update.disabled is not None:
                 values["disabled_ns"] = (member.disabled_ns or now) if update.disabled else None
             connection.execute(staff.update().where(staff.c.id == person_id).values(**values))
-            self._check_owner_left(connection)
+            if member.role == "owner" and member.disabled_ns is None:
+                self._check_owner_left(connection)
             if update.disabled:
                 end_sessions(connection, person_id, now)
                 Links.withdraw(connection, person_id)

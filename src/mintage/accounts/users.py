@@ -143,7 +143,7 @@ class CustomerUsers:
             if update.disabled is not None:
                 values["disabled_ns"] = (user.disabled_ns or now) if update.disabled else None
             connection.execute(customer_users.update().where(customer_users.c.id == user_id).values(**values))
-            if actor.startswith("customer:"):
+            if actor.startswith("customer:") and user.role == "admin" and user.disabled_ns is None:
                 self._check_admin_left(connection, tenant_id)
             if update.disabled:
                 end_sessions(connection, user_id, now)

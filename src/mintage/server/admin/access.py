@@ -6,9 +6,9 @@ To add an endpoint:
    api.py). A handler that reads a body names its type and one example: `@post("/things", takes=NewThing,
    example={"name": "one"})`, and decodes it with bodies.decode; that writes the OpenAPI description.
 2. Add its line here: "METHOD /path/{with}/{parameters}" as the router sees it. `staff(permission)` is for the
-   operator's people and the admin token. `shared(permission, portal)` also lets in a customer's own people, each for the customer
-   in the path alone: the path must have a {customer}, which the guard resolves and compares before the handler runs.
-   `SIGNED_IN` is for whoever has a session, about themselves. `OPEN` is for everyone: say why beside it.
+   operator's people and the admin token. `shared(permission, portal)` also lets in a customer's own people, each for
+   the customer in the path alone: the path must have a {customer}, which the guard resolves and compares before the
+   handler runs. `SIGNED_IN` is for whoever has a session, about themselves. `OPEN` is for everyone: say why beside it.
 3. A new permission is a row of accounts/roles.py. Pages use the same rows: accounts.require(session, "permission").
 4. Run `python scripts/generate_reference.py` for docs/reference/permissions.md. tests/server/admin/test_matrix.py walks
    every line of this table with every role, a stranger and another customer's people; it needs nothing from you.
@@ -69,9 +69,21 @@ ENDPOINTS: Final[dict[str, Access]] = {
     "PATCH /customers/{customer}": staff("customers.write"),
     "GET /customers/{customer}/projects": shared("customers.read", "portal.read"),
     "POST /customers/{customer}/projects": shared("customers.write", "portal.write"),
+    "GET /customers/{customer}/projects/{project}": shared("customers.read", "portal.read"),
+    "PATCH /customers/{customer}/projects/{project}": shared("customers.write", "portal.write"),
     "GET /customers/{customer}/keys": shared("customers.read", "portal.read"),
     "POST /customers/{customer}/keys": shared("keys.write", "portal.keys"),
+    "GET /customers/{customer}/keys/{key_id}": shared("customers.read", "portal.read"),
+    "PATCH /customers/{customer}/keys/{key_id}": shared("keys.write", "portal.keys"),
+    "POST /customers/{customer}/keys/{key_id}/rotate": shared("keys.write", "portal.keys"),
     "DELETE /customers/{customer}/keys/{key_id}": shared("keys.write", "portal.keys"),
+    "GET /customers/{customer}/users": shared("customers.read", "portal.read"),
+    "POST /customers/{customer}/users": shared("customers.write", "portal.write"),
+    "GET /customers/{customer}/users/{user}": shared("customers.read", "portal.read"),
+    "PATCH /customers/{customer}/users/{user}": shared("customers.write", "portal.write"),
+    "POST /customers/{customer}/users/{user}/links": shared("customers.write", "portal.write"),
+    "DELETE /customers/{customer}/users/{user}/sessions": shared("customers.write", "portal.write"),
+    "DELETE /customers/{customer}/users/{user}/credentials": shared("customers.write", "portal.write"),
     # plans
     "GET /plans": staff("plans.read"),
     "POST /plans": staff("plans.write"),
@@ -100,6 +112,17 @@ ENDPOINTS: Final[dict[str, Access]] = {
     "POST /models/pull": staff("models.write"),
     "DELETE /models/{name}": staff("models.write"),
     "GET /requests/live": staff("live.read"),
+    # jobs
+    "GET /jobs": staff("jobs.read"),
+    "GET /jobs/kinds": staff("jobs.read"),
+    "POST /jobs": staff("jobs.write"),
+    "GET /jobs/{job}": staff("jobs.read"),
+    "GET /jobs/{job}/follow": staff("jobs.read"),
+    "POST /jobs/{job}/cancel": staff("jobs.write"),
+    "POST /jobs/{job}/retry": staff("jobs.write"),
+    "GET /schedules": staff("jobs.read"),
+    "PUT /schedules/{name}": staff("jobs.write"),
+    "DELETE /schedules/{name}": staff("jobs.write"),
     # the operator
     "GET /staff": staff("staff.read"),
     "POST /staff": staff("staff.write"),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from litestar import Litestar, Request, Response, Router, get
 from litestar.openapi.config import OpenAPIConfig
+from litestar.types import ASGIApp
 
 from mintage import __version__
 from mintage.server.admin import (
@@ -14,6 +15,8 @@ from mintage.server.admin import (
     events,
     feed,
     invoices,
+    jobs,
+    keys,
     ledger,
     models,
     money,
@@ -21,16 +24,34 @@ from mintage.server.admin import (
     plans,
     session,
     staff,
+    users,
 )
 from mintage.server.admin.auth import make_guard
 from mintage.server.admin.bodies import BODY_LIMIT_BYTES
 from mintage.server.admin.depends import dependencies
+from mintage.server.admin.exchange import WholeAnswers, answer_before
 from mintage.server.admin.openapi import describe
 from mintage.server.admin.problems import HANDLERS
 from mintage.server.admin.services import Desk
 
 PREFIX: Final = "/admin/v1"
-MODULES: Final = (customers, plans, money, events, ledger, invoices, models, feed, session, staff, audit, operator)
+MODULES: Final = (
+    customers,
+    keys,
+    users,
+    plans,
+    money,
+    events,
+    ledger,
+    invoices,
+    models,
+    feed,
+    jobs,
+    session,
+    staff,
+    audit,
+    operator,
+)
 
 
 @get("/openapi.json", include_in_schema=False)
@@ -41,6 +62,13 @@ async def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
 
 def admin_router(desk: Desk) -> Router:
     """All routes with their guard and error shapes, to be mounted in any Litestar application."""
+
+    async def replay(request: Request[Any, Any, Any]) -> Response[bytes] | None:
+        return await answer_before(desk, request)
+
+    def whole(app: ASGIApp) -> ASGIApp:
+        return WholeAnswers(app, desk)
+
     handlers: list[Any] = [openapi]
     for module in MODULES:
         handlers += module.HANDLERS
@@ -48,6 +76,8 @@ def admin_router(desk: Desk) -> Router:
         path=PREFIX,
         route_handlers=handlers,
         guards=[make_guard(desk, PREFIX)],
+        before_request=replay,
+        middleware=[whole],
         dependencies=dependencies(desk),
         exception_handlers=HANDLERS,
         request_max_body_size=BODY_LIMIT_BYTES,

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mintage.accounts import Accounts, LegalEntity
+from mintage.accounts import Accounts, LegalEntity, Replays
 from mintage.base import Clock, MintageError, Settings
 from mintage.base.addresses import TrustedProxies
 from mintage.billing import Billing, CatchUp
 from mintage.books import CommitLog, Database, Ledger
+from mintage.jobs import Jobs
 from mintage.registry import Registry
 from mintage.server.admin.live import LiveFeed
 
@@ -35,10 +36,12 @@ class Desk:
     accounts: Accounts
     billing: Billing
     registry: Registry
+    jobs: Jobs
     admin_token: str
     catch_up: CatchUp
     verify: Callable[[], Awaitable[Any]]
     export: Callable[[], Awaitable[bytes]]
+    start_jobs: Callable[[], Awaitable[None]] = nothing  # where no server runs: begin to work off the queue
     reload: Callable[[], Awaitable[None]] = nothing
     unsellable: Callable[[], Mapping[str, MintageError]] = dict  # models that the gateway does not offer, and why
     base_url: str = ""  # where people reach this server, for sign-in links
@@ -49,6 +52,10 @@ class Desk:
     def entity(self) -> LegalEntity:
         """Who issues invoices; made from the settings when it is first needed."""
         return self.accounts.entities.ensure(self.settings.operator, self.settings.currency)
+
+    @property
+    def replays(self) -> Replays:
+        return self.accounts.replays
 
     def link_to(self, token: str) -> str:
         """The address that a one-time link's token is sent as."""
