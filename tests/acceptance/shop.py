@@ -56,6 +56,7 @@ async def open_shop(app: App, provider_url: str) -> dict[str, str]:
             api_key="provider-key",
             allow_private=True,
             context_tokens=CONTEXT_TOKENS,
+            images=True,
         )
     app.accounts.entities.ensure("Acceptance", "USD")
     for plan, policies in POLICIES.items():

@@ -22,8 +22,8 @@ from mintage.protocols.carry import cannot, check_sampling
 from mintage.protocols.media import encode_base64
 from mintage.protocols.strict_json import encode_json
 
-#: What its own SDKs send in this year.
-VERSION: Final = "2026-10-21"
+#: The one that every client of any age sends; newer ones leave out samplers that others ask for.
+VERSION: Final = "2023-06-01"
 #: `max_tokens` is required; a request that came through the gateway always names its own.
 MAX_TOKENS_DEFAULT: Final = 4096
 _BUDGET_MIN_TOKENS: Final = 1024
