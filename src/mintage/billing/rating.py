@@ -161,7 +161,7 @@ class _Rating:
 
     def add_charge(self, charge: ChargeFields) -> None:
         single = counts_single_requests(charge)
-        events = [*self.facts.reported, *(self.facts.requests if single else self.rolled)]
+        events: Sequence[Event] = [*self.facts.reported, *(self.facts.requests if single else self.rolled)]
         counted = charge if single else countable(charge)
         span, events = self._when(counted, events)
         groups = group_events(events, counted.where, counted.group_by)
