@@ -21,9 +21,8 @@ from mintage.base import (
     Usage,
     UsageReported,
 )
-from mintage.engines import Capabilities, Health
+from mintage.engines import Capabilities, Health, audio_bound_ms
 from mintage.gateway import Route, Snapshot
-from mintage.gateway.measure import audio_bound_ms
 
 from .conftest import Desk
 

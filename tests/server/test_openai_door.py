@@ -14,7 +14,7 @@ import pytest
 
 from mintage.base import Cost, SystemClock, Usage
 from mintage.books import CommitLog
-from mintage.engines import OpenAICompatibleEngine
+from mintage.engines import UpstreamEngine
 from mintage.gateway import Caller, Gateway, KeyLimits, Route, Snapshot
 from mintage.pricing import compile_plan, freeze_plan, load_plan
 from mintage.registry import Upstream
@@ -117,7 +117,7 @@ async def house(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
     upstream = ScriptedUpstream()
     far = HttpServer(routes={("POST", "/v1/chat/completions"): upstream.answer})
     far_port = await far.start("127.0.0.1", 0)
-    engine = OpenAICompatibleEngine(
+    engine = UpstreamEngine(
         Upstream(provider="far", model="up", base_url=f"http://127.0.0.1:{far_port}/v1", allow_private=True), "secret"
     )
     clock = SystemClock()

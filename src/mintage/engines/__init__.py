@@ -2,13 +2,13 @@
 
 In: a canonical Request. Out: a stream of canonical Events that ends with exact usage; aclose() cancels.
 Importing this room is light: a runtime's library is imported by its engine's start().
-Start with protocol.py, then llamacpp.py (local) and openai_compatible.py (upstream).
+Start with protocol.py, then llamacpp.py (local) and upstream.py (providers).
 """
 
+from mintage.engines.audio_length import audio_bound_ms
 from mintage.engines.http_connection import Call, ResponseHead, ResponseSink
 from mintage.engines.llamacpp import LlamaCppEngine
 from mintage.engines.llamacpp_runtime import LlamaSettings
-from mintage.engines.openai_compatible import OpenAICompatibleEngine
 from mintage.engines.protocol import (
     Capabilities,
     Engine,
@@ -22,6 +22,7 @@ from mintage.engines.protocol import (
 from mintage.engines.room import EngineRoom
 from mintage.engines.shares import EngineShares
 from mintage.engines.slots import Slots
+from mintage.engines.upstream import UpstreamEngine
 
 __all__ = [
     "Call",
@@ -36,9 +37,10 @@ __all__ = [
     "LlamaSettings",
     "MeasuringEngine",
     "MeteredStream",
-    "OpenAICompatibleEngine",
     "RelayEngine",
     "ResponseHead",
     "ResponseSink",
     "Slots",
+    "UpstreamEngine",
+    "audio_bound_ms",
 ]

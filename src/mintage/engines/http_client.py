@@ -50,6 +50,7 @@ class HttpClient:
         waiting: int = 1024,
         connect_timeout_s: float = 10.0,
         silence_timeout_s: float = 120.0,
+        first_byte_timeout_s: float | None = None,
         idle_timeout_s: float = 50.0,
         body_limit_bytes: int = 64 * 1024 * 1024,
         allow_private: bool = False,
@@ -59,6 +60,7 @@ class HttpClient:
         self.url = BaseUrl.parse(base_url)
         self.name = name
         self.silence_timeout_s = silence_timeout_s
+        self.first_byte_timeout_s = first_byte_timeout_s or silence_timeout_s
         self.body_limit_bytes = body_limit_bytes
         self._connection_limit = connections
         self._waiting_limit = waiting

@@ -125,7 +125,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._call = call
         call.connection = self
         call.waiting = False
-        self.deadline_s = self._client.ticker.now_s + self._client.silence_timeout_s
+        self.deadline_s = self._client.ticker.now_s + self._client.first_byte_timeout_s
         if len(call.body) < _ONE_WRITE_BYTES:
             self.transport.write(call.head + call.body)
         else:
@@ -245,7 +245,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._call is None:
             self._close()
         else:
-            self._fail("upstream_timeout", f"was silent for {self._client.silence_timeout_s:g} s")
+            silent_s = self._client.silence_timeout_s if self._begun else self._client.first_byte_timeout_s
+            self._fail("upstream_timeout", f"was silent for {silent_s:g} s")
 
     def _fail(self, code: str, what: str) -> None:
         self._end_with(self._client.error(code, what))

@@ -8,8 +8,8 @@ from typing import Final
 
 from mintage.base import MintageError, Settings
 from mintage.engines.llamacpp import LlamaCppEngine
-from mintage.engines.openai_compatible import OpenAICompatibleEngine
 from mintage.engines.protocol import Engine
+from mintage.engines.upstream import UpstreamEngine
 from mintage.registry import ModelEntry, Registry
 
 Make = Callable[[ModelEntry], Engine]
@@ -74,7 +74,7 @@ class EngineRoom:
     def _default(self, entry: ModelEntry) -> Engine:
         if entry.upstream is None:
             return LlamaCppEngine.from_settings(entry, self._registry.weights(entry.name), self._settings)
-        return OpenAICompatibleEngine.from_settings(entry, self._registry.api_key(entry.name), self._settings)
+        return UpstreamEngine.from_settings(entry, self._registry.api_key(entry.name), self._settings)
 
     async def close(self) -> None:
         async with self._lock:

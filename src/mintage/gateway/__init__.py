@@ -5,7 +5,7 @@ Whatever costs money comes through here: the doors of the server, products, the 
 Start with gateway.py (admission), then conversation.py (answer and settlement), then relay.py (bytes through).
 """
 
-from mintage.gateway.assemble import Offer, add_plans, build_routes, build_snapshot, own_compute
+from mintage.gateway.assemble import Offer, add_plans, build_routes, build_snapshot, own_compute, update_budgets
 from mintage.gateway.attempts import AttemptRecord, RoutePlan, Target
 from mintage.gateway.breaker import Breaker, BreakerRules
 from mintage.gateway.conversation import Conversation
@@ -15,6 +15,7 @@ from mintage.gateway.limits import Gcra, KeyLimits
 from mintage.gateway.meters import LATENCY_EDGES_MS, GatewayMeters, ModelMeters
 from mintage.gateway.relay import RelayOutput, cut_error
 from mintage.gateway.request_log import RequestLog
+from mintage.gateway.scopes import Budget, Origin, Scope, client_address
 from mintage.gateway.snapshot import Caller, Costing, Route, Snapshot
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "AttemptRecord",
     "Breaker",
     "BreakerRules",
+    "Budget",
     "Caller",
     "Conversation",
     "Costing",
@@ -31,17 +33,21 @@ __all__ = [
     "KeyLimits",
     "ModelMeters",
     "Offer",
+    "Origin",
     "RelayOutput",
     "Replay",
     "ReplayStore",
     "RequestLog",
     "Route",
     "RoutePlan",
+    "Scope",
     "Snapshot",
     "Target",
     "add_plans",
     "build_routes",
     "build_snapshot",
+    "client_address",
     "cut_error",
     "own_compute",
+    "update_budgets",
 ]

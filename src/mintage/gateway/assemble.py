@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ from mintage.engines import Capabilities, Engine
 from mintage.gateway.attempts import RoutePlan, Target
 from mintage.gateway.breaker import Breaker
 from mintage.gateway.limits import KeyLimits
+from mintage.gateway.scopes import Budget, Scope
 from mintage.gateway.snapshot import Caller, Costing, Route, Snapshot
 from mintage.pricing import CostBook, RateCard, compute_cost
 from mintage.registry import ModelEntry
@@ -32,8 +34,8 @@ _PROBES: Final[dict[str, tuple[Usage, ...]]] = {
     "chat": (Usage(input_tokens=1, output_tokens=1),),
     "embedding": (Usage(input_tokens=1),),
     "moderation": (Usage(input_tokens=1),),
-    "speech": (Usage(characters=1), Usage(input_tokens=1, output_tokens=1)),
-    "transcription": (Usage(audio_ms=1000), Usage(input_tokens=1, output_tokens=1)),
+    "speech": (Usage(characters=1),),
+    "transcription": (Usage(audio_ms=1000),),
 }
 
 
@@ -169,9 +171,13 @@ def _union(able: list[Capabilities]) -> Capabilities:
 
 
 def build_snapshot(
-    keys: KeySnapshot, cards: Mapping[str, RateCard], sold: dict[str, Route], limits: dict[str, KeyLimits]
+    keys: KeySnapshot,
+    cards: Mapping[str, RateCard],
+    sold: dict[str, Route],
+    limits: dict[str, KeyLimits],
+    budgets: Mapping[str, Budget] = MappingProxyType({}),
 ) -> Snapshot:
-    """limits is kept by the caller from snapshot to snapshot, so that a change of plan resets no window."""
+    """limits and budgets are kept by the caller from snapshot to snapshot, so that a change of plan resets none."""
     callers: dict[bytes, Caller] = {}
     blocked: dict[bytes, MintageError] = {}
     for key in keys.keys:
@@ -180,13 +186,32 @@ def build_snapshot(
         elif not key.price_id or not key.wallet_id:
             blocked[key.digest] = _NO_PLAN
         else:
-            callers[key.digest] = _caller(key, cards[key.price_id], sold, limits)
+            callers[key.digest] = _caller(key, cards[key.price_id], sold, limits, budgets)
     for key_id in limits.keys() - {caller.key_id for caller in callers.values()}:
         del limits[key_id]
     return Snapshot(keys.version, callers, sold, blocked)
 
 
-def _caller(key: KeyRecord, card: RateCard, sold: Mapping[str, Route], limits: dict[str, KeyLimits]) -> Caller:
+def update_budgets(known: dict[str, Budget], keys: Iterable[KeyRecord], now_ns: int) -> list[Budget]:
+    """Bring the budgets up to date with the keys; those whose spending has yet to be read."""
+    wanted = {id_: (nanos, period) for key in keys for id_, nanos, period in key.budgets}
+    for id_ in known.keys() - wanted.keys():
+        del known[id_]
+    for id_, (nanos, period) in wanted.items():
+        if id_ in known:
+            known[id_].change(nanos, period, now_ns)
+        else:
+            known[id_] = Budget(id_, nanos, period, now_ns)
+    return [budget for budget in known.values() if not budget.known]
+
+
+def _caller(
+    key: KeyRecord,
+    card: RateCard,
+    sold: Mapping[str, Route],
+    limits: dict[str, KeyLimits],
+    budgets: Mapping[str, Budget],
+) -> Caller:
     plan = card.policies.limits
     wanted = (
         key.requests_per_minute or plan.requests_per_minute,
@@ -207,6 +232,8 @@ def _caller(key: KeyRecord, card: RateCard, sold: Mapping[str, Route], limits: d
         limits=known,
         models=_allowed(key, card, sold),
         expires_ns=key.expires_ns,
+        scope=Scope(key.endpoints, key.ip_ranges) if key.endpoints or key.ip_ranges else None,
+        budgets=tuple(budgets[id_] for id_, _, _ in key.budgets) if key.budgets else (),
     )
 
 

@@ -35,6 +35,7 @@ from mintage.gateway.attempt_stream import AttemptStream
 from mintage.gateway.attempts import Attempts
 from mintage.gateway.collect import Collector
 from mintage.gateway.relay import RelayOutput, StreamRelay, WholeRelay
+from mintage.gateway.scopes import settle_all
 from mintage.gateway.shape_output import OutputShaper
 from mintage.gateway.snapshot import Caller, Route
 
@@ -217,6 +218,8 @@ class Conversation:
         self._gateway.open.pop(self.id, None)
         self._gateway.meters.refused(error.code)
         self.unreserve()
+        if self.caller.budgets:
+            self._end_budgets()
 
     def fail(self, error: MintageError) -> asyncio.Future[Receipt] | None:
         """The engine failed. A failed answer is free to the customer; what it cost us is booked.
@@ -342,8 +345,16 @@ class Conversation:
         usage = self.usage or Usage()
         self._end(usage.prompt_tokens + usage.completion_tokens)
 
+    def _end_budgets(self) -> None:
+        if (hold := self.hold) is not None:
+            receipt = self.receipt
+            spent = 0 if receipt is None or receipt.replayed else receipt.posted_nanos
+            settle_all(self.caller.budgets, hold.amount_nanos, spent, self.started_ns)
+
     def _end(self, tokens: int) -> None:
         self.caller.limits.done(tokens - self._reserved_tokens)
+        if self.caller.budgets:
+            self._end_budgets()
         self._gateway.open.pop(self.id, None)
         self._stop = self.on_writable = None  # they lead back here: no cycle may keep a finished request
         self._gateway.meters.ended(self)

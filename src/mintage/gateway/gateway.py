@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from mintage.base import Clock, Hold, MintageError, Request, new_id
+from mintage.base.addresses import TrustedProxies
 from mintage.books import CommitLog
 from mintage.gateway.begin_attempts import begin_attempts
 from mintage.gateway.bounds import answers, body_bytes, check_capabilities, input_bound_tokens, output_bound_tokens
@@ -20,6 +21,7 @@ from mintage.gateway.idempotency import Replay, ReplayStore, already_answered, o
 from mintage.gateway.measure import WRITTEN, measure_route, text_tokens_estimate
 from mintage.gateway.meters import GatewayMeters
 from mintage.gateway.request_log import RequestLog
+from mintage.gateway.scopes import Budget, Origin, settle_all, take_all
 from mintage.gateway.shape_input import normalise, too_long, truncate
 from mintage.gateway.snapshot import Caller, Snapshot
 
@@ -32,7 +34,13 @@ class Gateway:
     """One per process. The snapshot is swapped whole; conversations keep the routes they began with."""
 
     def __init__(
-        self, log: CommitLog, clock: Clock, *, hold_lease_s: int, request_log: RequestLog | None = None
+        self,
+        log: CommitLog,
+        clock: Clock,
+        *,
+        hold_lease_s: int,
+        request_log: RequestLog | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         self.log = log
         self.clock = clock
@@ -42,11 +50,16 @@ class Gateway:
         self.request_log = request_log
         self.open: dict[str, Conversation] = {}
         self.closing = False
+        self.proxies = proxies or TrustedProxies()
         self._lease_ns = hold_lease_s * 1_000_000_000
 
-    def identify(self, key: bytes) -> Caller:
-        """Raises unauthenticated."""
-        return self.snapshot.identify(key, self.clock.now_ns())
+    def identify(self, key: bytes, origin: Origin | None = None) -> Caller:
+        """origin: the request that carries the key, so that its scopes can be checked. Raises unauthenticated, or
+        permission_denied where the key is narrowed to other endpoints or addresses."""
+        caller = self.snapshot.identify(key, self.clock.now_ns())
+        if caller.scope is not None:
+            caller.scope.check(origin, self.proxies)
+        return caller
 
     async def admit(self, caller: Caller, request: Request, *, size_bytes: int | None = None) -> Conversation:
         """Check, limit, shape and hold. Returns once the hold is durable; raises MintageError with nothing held.
@@ -189,9 +202,17 @@ class Gateway:
             key_id=caller.key_id,
             model=request.model,
         )
-        durable = self.log.hold(hold)
+        durable = self.log.hold(hold) if not caller.budgets else self._hold_within(caller.budgets, hold)
         self.open[conversation.id] = conversation
         return durable
+
+    def _hold_within(self, budgets: tuple[Budget, ...], hold: Hold) -> asyncio.Future[None]:
+        take_all(budgets, hold.amount_nanos, hold.created_ns)
+        try:
+            return self.log.hold(hold)
+        except MintageError:
+            settle_all(budgets, hold.amount_nanos, 0, hold.created_ns)
+            raise
 
     async def replay(self, caller: Caller, key: str, payload_hash: str) -> Replay | None:
         """Begin a request under an idempotency key. A Replay: it was answered, send that again. None: go ahead.

@@ -10,17 +10,13 @@ from typing import Final
 
 import msgspec
 
-from mintage.base import METERS, Audio, MintageError, Request, Usage
-from mintage.engines import Engine, MeasuringEngine
+from mintage.base import METERS, MintageError, Request, Usage
+from mintage.engines import Engine, MeasuringEngine, audio_bound_ms
 from mintage.gateway.snapshot import Route
 
 #: Operations whose answer is written token by token; every other is measured by its input.
 WRITTEN: Final = frozenset(("chat", "completion"))
 _EXTRA_TOKENS: Final = 16  # what a tokenizer may put around one text
-#: No speech codec in use goes below 4 kbit/s, so a second of sound has at least so many bytes.
-_AUDIO_LEAST_BYTES_PER_S: Final = 500
-_AUDIO_MAX_MS: Final = 24 * 3_600_000
-_WAV_HEAD_BYTES: Final = 4096
 
 
 def text_tokens_estimate(request: Request) -> int:
@@ -52,22 +48,3 @@ async def measure(request: Request, engine: Engine) -> Usage:
     if request.operation in ("embedding", "moderation"):
         return Usage(input_tokens=sum(len(prompt.encode()) + _EXTRA_TOKENS for prompt in request.prompts))
     raise MintageError("unsupported", f"{request.operation} has no meter here.", "Choose another operation.")
-
-
-def audio_bound_ms(audio: Audio) -> int:
-    """At most so many milliseconds of sound: exact for WAV, by the bytes that a second needs at least for others."""
-    exact = _wav_ms(audio.data)
-    return exact if exact is not None else min(len(audio.data) * 1000 // _AUDIO_LEAST_BYTES_PER_S + 1, _AUDIO_MAX_MS)
-
-
-def _wav_ms(data: bytes) -> int | None:
-    """The length that a RIFF WAVE file can have at most: all bytes after its head, at the rate the head names."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        return None
-    at = data.find(b"fmt ", 12, _WAV_HEAD_BYTES)
-    if at < 0 or at + 20 > len(data):
-        return None
-    bytes_per_s = int.from_bytes(data[at + 16 : at + 20], "little")
-    if not bytes_per_s:
-        return None
-    return min(-(-len(data) * 1000 // bytes_per_s), _AUDIO_MAX_MS)

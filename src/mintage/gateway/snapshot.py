@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mintage.base import Cost, MintageError, Usage
 from mintage.engines import Capabilities, Engine
 from mintage.gateway.limits import KeyLimits
+from mintage.gateway.scopes import Budget, Scope
 from mintage.pricing import Policies, RateCard
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Caller:
     models: frozenset[str] | None = None  # None: every model
     expires_ns: int | None = None
     product: str = "api"
+    scope: Scope | None = None  # where from and for what; None: anything
+    budgets: tuple[Budget, ...] = ()  # the key's own and its project's
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,12 @@ Start with request_wire.py (what is accepted), decode_request.py, stream_encoder
 
 from typing import Final
 
+from mintage.protocols.openai.call_media import (
+    decode_embeddings,
+    decode_moderations,
+    decode_transcript,
+    encode_media_request,
+)
 from mintage.protocols.openai.decode_answer import decode_answer
 from mintage.protocols.openai.decode_request import decode_chat, decode_completion
 from mintage.protocols.openai.encode_answer import encode_answer
@@ -32,9 +38,13 @@ __all__ = [
     "decode_answer",
     "decode_chat",
     "decode_completion",
+    "decode_embeddings",
     "decode_error",
+    "decode_moderations",
+    "decode_transcript",
     "encode_answer",
     "encode_error",
+    "encode_media_request",
     "encode_model",
     "encode_models",
     "encode_request",

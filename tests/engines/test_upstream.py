@@ -22,7 +22,7 @@ from mintage.base import (
     Usage,
     UsageReported,
 )
-from mintage.engines import Engine, OpenAICompatibleEngine, ResponseHead
+from mintage.engines import Engine, UpstreamEngine, ResponseHead
 from mintage.registry import Upstream
 
 KEY = "sk-upstream-secret-key"
@@ -82,13 +82,13 @@ class Provider:
 
 
 @contextlib.asynccontextmanager
-async def engine_for(provider: Provider, **options: object) -> AsyncIterator[OpenAICompatibleEngine]:
+async def engine_for(provider: Provider, **options: object) -> AsyncIterator[UpstreamEngine]:
     server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     upstream = Upstream(
         provider="acme", model="gpt-x", base_url=f"http://127.0.0.1:{port}/v1", allow_private=True, max_output_tokens=99
     )
-    engine = OpenAICompatibleEngine(upstream, KEY, context_tokens=4096, **options)  # type: ignore[arg-type]
+    engine = UpstreamEngine(upstream, KEY, context_tokens=4096, **options)  # type: ignore[arg-type]
     try:
         yield engine
     finally:
@@ -97,7 +97,7 @@ async def engine_for(provider: Provider, **options: object) -> AsyncIterator[Ope
         await server.wait_closed()
 
 
-async def read(engine: OpenAICompatibleEngine, request: Request) -> list[Event]:
+async def read(engine: UpstreamEngine, request: Request) -> list[Event]:
     async with aclosing(engine.stream(request)) as stream:
         return [event async for event in stream]
 
@@ -222,7 +222,7 @@ async def test_a_provider_that_is_not_there_or_private() -> None:
     closed = Upstream(provider="acme", model="m", base_url="http://127.0.0.1:9/v1", allow_private=True)
     private = Upstream(provider="acme", model="m", base_url="https://localhost/v1")
     for upstream, code in ((closed, "upstream_failed"), (private, "permission_denied")):
-        engine = OpenAICompatibleEngine(upstream, KEY)
+        engine = UpstreamEngine(upstream, KEY)
         with pytest.raises(MintageError) as caught:
             await read(engine, request_for())
         assert caught.value.code == code
