@@ -284,6 +284,13 @@ class Keys:
                 )
         return self.get(tenant_id, key_id)
 
+    def families(self) -> dict[str, str]:
+        """Every key that came of a rotation -> the first of its line, with which it shares its budget."""
+        rotated = sa.select(api_keys.c.id, api_keys.c.rotated_from).where(api_keys.c.rotated_from.isnot(None))
+        with self._changes.database.read() as connection:
+            before = {row.id: row.rotated_from for row in connection.execute(rotated)}
+        return {key_id: _first_of(key_id, before) for key_id in before}
+
     def grants(self) -> list[KeyGrant]:
         """Every key that is neither revoked nor expired, for the gateway's snapshot."""
         now = self._changes.clock.now_ns()

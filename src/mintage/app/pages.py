@@ -7,7 +7,6 @@ from typing import Any
 from litestar import Litestar
 
 from mintage.app.parts import App
-from mintage.base.addresses import TrustedProxies
 from mintage.console import ConsoleServices, console_router
 from mintage.server.admin import Desk, admin_router, openapi_config
 
@@ -29,13 +28,15 @@ def make_desk(app: App, admin_token: str, *, base_url: str = "", served: bool = 
         accounts=app.accounts,
         billing=app.billing,
         registry=app.registry,
+        jobs=app.jobs,
+        start_jobs=app.start_jobs,
         admin_token=admin_token,
         catch_up=app.shipping.sync,
         verify=app.verify,
         export=app.export,
         base_url=app.settings.public_url.rstrip("/") or base_url,
         secure_cookies=app.settings.public_url.startswith("https://"),
-        proxies=TrustedProxies.parse(app.settings.trusted_proxies),
+        proxies=app.gateway.proxies,
         unsellable=lambda: app.unpriceable,
         **extra,
     )

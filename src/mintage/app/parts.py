@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Self
 
 from mintage.accounts import Accounts
+from mintage.app.budgets import load_budgets
+from mintage.app.work import ensure_schedules, register_kinds
 from mintage.base import Clock, MintageError, Settings, SystemClock
+from mintage.base.addresses import TrustedProxies
 from mintage.billing import Billing, KeySnapshot
 from mintage.books import CommitLog, Database, Home, Ledger, Report, Shipper, export_in_child, verify_in_child
 from mintage.engines import EngineRoom
 from mintage.gateway import (
     Breaker,
+    Budget,
     Gateway,
     KeyLimits,
     Offer,
@@ -23,10 +28,13 @@ from mintage.gateway import (
     build_routes,
     build_snapshot,
     own_compute,
+    update_budgets,
 )
+from mintage.jobs import Jobs, Runner
 from mintage.pricing import BookShelf, CostBook, RateCard, compile_plan
 from mintage.registry import Registry
 
+_log: Final = logging.getLogger("mintage.app")
 #: Under this name the vault seals the upstream keys that the registry's manifests carry.
 _UPSTREAM_KEYS: Final = "registry/upstream"
 
@@ -70,9 +78,12 @@ class App:
     engines: EngineRoom
     gateway: Gateway
     cost_book: CostBook
+    jobs: Jobs
+    runner: Runner
     keys: KeySnapshot | None = None
     unpriceable: dict[str, MintageError] = field(default_factory=dict)  # models that cannot be sold, and why
     _limits: dict[str, KeyLimits] = field(default_factory=dict)
+    _budgets: dict[str, Budget] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)  # by model: how its upstream has been doing
     _cards: dict[str, RateCard] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -91,6 +102,7 @@ class App:
             for hold in app.log.open_holds():  # we are the only writer: whoever held these is gone
                 await app.log.release(hold.id, "orphaned by a restart")
             await app.billing.start()
+            register_kinds(app)
         except BaseException:
             await app.close()
             raise
@@ -111,6 +123,7 @@ class App:
             seal=lambda raw: accounts.vault.seal(_UPSTREAM_KEYS, raw),
             unseal=lambda raw: accounts.vault.unseal(_UPSTREAM_KEYS, raw),
         )
+        jobs = Jobs(database, clock)
         request_log = RequestLog(home.path / "logs" / "requests.jsonl")
         return cls(
             settings=settings,
@@ -125,8 +138,16 @@ class App:
             billing=Billing(accounts, log, ledger, shipping.sync, shipping.query),
             registry=registry,
             engines=EngineRoom(registry, settings),
-            gateway=Gateway(log, clock, hold_lease_s=settings.hold_lease_s, request_log=request_log),
+            gateway=Gateway(
+                log,
+                clock,
+                hold_lease_s=settings.hold_lease_s,
+                request_log=request_log,
+                proxies=TrustedProxies.parse(settings.trusted_proxies),
+            ),
             cost_book=BookShelf(home.path / "prices").open(),
+            jobs=jobs,
+            runner=jobs.runner(home=home.path, children=settings.job_children, here=settings.job_tasks),
         )
 
     async def refresh(self, *, models: bool = False) -> None:
@@ -141,12 +162,23 @@ class App:
             own = own_compute(Decimal(self.settings.compute_price_per_hour), self.settings.currency)
             sold, self.unpriceable = build_routes(self._offers(), own, self.cost_book, self.clock.now_ns())
             add_plans(sold, self.unpriceable, self.engines.routes(), self.breakers)
-            self.gateway.snapshot = build_snapshot(keys, self._cards, sold, self._limits)
+            await self._count_budgets(keys)
+            self.gateway.snapshot = build_snapshot(keys, self._cards, sold, self._limits, self._budgets)
+
+    async def _count_budgets(self, keys: KeySnapshot) -> None:
+        """What cannot be counted now keeps its keys shut, and is tried again with the next look."""
+        unknown = update_budgets(self._budgets, keys.keys, self.clock.now_ns())
+        if not unknown:
+            return
+        try:
+            await load_budgets(unknown, await asyncio.to_thread(self.accounts.keys.families), self.shipping.query)
+        except MintageError as error:
+            _log.error("budgets are not counted: %s", error)
 
     async def stale(self) -> bool:
         """Whether the desk has changed, or a price has come into force, since the last refresh."""
         keys = self.keys
-        if keys is None:
+        if keys is None or any(not budget.known for budget in self._budgets.values()):
             return True
         if keys.valid_until_ns is not None and self.clock.now_ns() >= keys.valid_until_ns:
             return True
@@ -161,6 +193,11 @@ class App:
         """All journals for beancount, in a process of its own."""
         await self.shipping.sync()
         return await export_in_child(self.home.path / "books.db", title=self.settings.operator)
+
+    async def start_jobs(self) -> None:
+        """Work off the queue from now on, and keep to the schedules."""
+        await asyncio.to_thread(ensure_schedules, self)
+        await self.runner.start()
 
     async def reports(self) -> Shipper:
         """The running shipper, for questions to the lake."""
@@ -181,6 +218,7 @@ class App:
 
     async def close(self) -> None:
         """Settle what runs, then close everything. Safe after a failure in between."""
+        await self.runner.stop()
         await self.gateway.close(self.settings.shutdown_grace_s)
         await self.engines.close()
         await self.log.close()

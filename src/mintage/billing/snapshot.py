@@ -30,6 +30,9 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     expires_ns: int | None
     suspended: bool
     paused: bool = False
+    endpoints: tuple[str, ...] = ()
+    ip_ranges: tuple[str, ...] = ()
+    budgets: tuple[tuple[str, int, str], ...] = ()  # (key or project, nanos, period)
 
 
 class KeySnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,4 +87,7 @@ def _record(
         expires_ns=grant.expires_ns,
         suspended=grant.suspended,
         paused=paused,
+        endpoints=grant.endpoints,
+        ip_ranges=grant.ip_ranges,
+        budgets=grant.budgets,
     )

@@ -74,7 +74,7 @@ class Answering:
         self._gateway = gateway
 
     def identify(self, http: HttpRequest) -> Caller:
-        return self._gateway.identify(api_key(http))
+        return self._gateway.identify(api_key(http), http)
 
     async def serve(self, http: HttpRequest, exchange: Exchange, voice: Voice, request: Request | None = None) -> None:
         """Every failure leaves in the voice's own words."""

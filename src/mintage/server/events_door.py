@@ -29,7 +29,7 @@ class EventsDoor:
 
     async def record(self, http: HttpRequest, exchange: Exchange) -> None:
         try:
-            caller = self._gateway.identify(api_key(http))
+            caller = self._gateway.identify(api_key(http), http)
             media = (http.header(b"content-type") or b"").decode("latin-1")
             recorded = await self._intake.record(
                 http.body, media, tenant_id=caller.tenant_id, project_id=caller.project_id

@@ -27,7 +27,7 @@ class ModelsDoor:
         return {("GET", "/v1/models"): self.models, ("GET", "/v1beta/models"): self.models}
 
     def models(self, http: HttpRequest, exchange: Exchange) -> None:
-        caller = self._gateway.identify(api_key(http))
+        caller = self._gateway.identify(api_key(http), http)
         routes = self._gateway.snapshot.visible_routes(caller)
         dialect = dialect_of(http)
         if dialect == "openai":
@@ -44,7 +44,7 @@ class ModelsDoor:
 
     def model(self, http: HttpRequest, exchange: Exchange) -> None:
         """For paths that end in a model's name, whatever stands in front."""
-        caller = self._gateway.identify(api_key(http))
+        caller = self._gateway.identify(api_key(http), http)
         route = self._gateway.snapshot.route(caller, unquote(http.path.partition("/models/")[2]))
         dialect = dialect_of(http)
         if dialect == "openai":

@@ -86,7 +86,7 @@ class OpenAIDoor(Answering):
         if http.header(b"idempotency-key") is not None:
             return self.serve(http, exchange, voice())
         gateway = self._gateway
-        caller = gateway.identify(api_key(http))
+        caller = gateway.identify(api_key(http), http)
         request = voice.read(http.body)
         if not gateway.relays(caller, request.model, openai.DIALECT):
             return self.serve(http, exchange, voice(), request)
