@@ -45,6 +45,8 @@ def check_billable(plan: Plan) -> None:
         problem = 'Charging an expired hold is not supported; use expired_hold = "release".'
     elif plan.funding == "postpaid" and (plan.packs or plan.auto_top_up):
         problem = "A postpaid wallet buys no credit: leave packs and auto_top_up out, or use funding = prepaid."
+    elif any(pack.credit < pack.price for pack in plan.packs):
+        problem = "A pack gives less credit than it costs; raise its credit to its price."
     elif plan.progressive is not None and plan.funding != "postpaid":
         problem = "Only a postpaid plan is invoiced before its period ends; leave progressive out."
     if problem:

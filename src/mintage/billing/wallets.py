@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -37,7 +38,7 @@ class TopUp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 #: Sources that the ledger gives a meaning of their own.
-_RESERVED_SOURCES: Final = frozenset({"invoice", "credit_note", "lease", "grant"})
+_RESERVED_SOURCES: Final = frozenset({"invoice", "credit_note", "lease", "grant", "pack", "expiry"})
 
 
 class Wallets:
@@ -46,12 +47,35 @@ class Wallets:
     def __init__(self, changes: Changes, log: CommitLog) -> None:
         self._changes = changes
         self._log = log
+        self.before_top_up: Callable[[WalletRow], Awaitable[None]] = _nothing  # credit.before_top_up
 
     async def open(self, actor: str, tenant: Tenant, funding: Funding, credit_limit_nanos: int) -> WalletRow:
         """The tenant's wallet, opened, or its credit limit changed. Raises conflict when it is funded another way."""
         row = await asyncio.to_thread(self._ensure, actor, tenant, funding, credit_limit_nanos)
         await self._log.open_wallet(row.tenant_id, row.id, row.currency, row.funding, row.credit_limit_nanos)
         return row
+
+    async def replace(self, actor: str, tenant: Tenant, funding: Funding, credit_limit_nanos: int) -> WalletRow:
+        """A new wallet of another funding in the place of a promotional one. Raises conflict for any other."""
+        row = await asyncio.to_thread(self._replace, actor, tenant, funding, credit_limit_nanos)
+        await self._log.open_wallet(row.tenant_id, row.id, row.currency, row.funding, row.credit_limit_nanos)
+        return row
+
+    def _replace(self, actor: str, tenant: Tenant, funding: Funding, credit_limit_nanos: int) -> WalletRow:
+        row = self.get(tenant.id)
+        if row.funding != "promo":
+            raise MintageError("conflict", f"A {row.funding} wallet is not replaced.", "Keep the plan's funding.")
+        now, fresh = self._changes.clock.now_ns(), new_id("wal")
+        limit = credit_limit_nanos if funding == "postpaid" else 0
+        with self._changes.change(
+            actor, "wallet.replace", fresh, tenant_id=tenant.id, funding=funding, before=row.id
+        ) as change:
+            change.connection.execute(
+                wallets.update()
+                .where(wallets.c.id == row.id)
+                .values(id=fresh, funding=funding, credit_limit_nanos=limit, created_ns=now)
+            )
+        return self.get(tenant.id)
 
     def _ensure(self, actor: str, tenant: Tenant, funding: Funding, credit_limit_nanos: int) -> WalletRow:
         if check_nanos(credit_limit_nanos) < 0 or (credit_limit_nanos and funding != "postpaid"):
@@ -115,12 +139,8 @@ class Wallets:
         _check_top_up(row, new)
         return await self._add(actor, row, new)
 
-    async def grant(self, actor: str, row: WalletRow, amount_nanos: int, *, source_id: str, memo: str) -> Wallet:
-        """Credit that came with a plan; once per source_id."""
-        new = TopUp(amount_nanos=amount_nanos, source="grant", source_id=source_id, kind="promo", memo=memo)
-        return await self._add(actor, row, new)
-
     async def _add(self, actor: str, row: WalletRow, new: TopUp) -> Wallet:
+        await self.before_top_up(row)
         await asyncio.to_thread(self._audit, actor, "wallet.top_up", row, new)  # first, so that no money moves unseen
         try:
             return await self._log.top_up(
@@ -158,6 +178,10 @@ class Wallets:
         with self._changes.database.read() as connection:
             rows: list[dict[str, Any]] = [dict(row) for row in connection.execute(select).mappings()]
         return {row["tenant_id"]: WalletRow(**row) for row in rows}
+
+
+async def _nothing(row: WalletRow) -> None:
+    pass
 
 
 def _check_top_up(row: WalletRow, new: TopUp) -> None:
