@@ -87,18 +87,23 @@ def error_frame(error: MintageError) -> bytes:
     return b"data: " + _body(error, _shape(error)) + b"\n\n"
 
 
+def error_code(error: MintageError) -> str:
+    """OpenAI's code of an error, the finer reason where there is one."""
+    reason = error.details.get("reason")
+    return reason if isinstance(reason, str) else _shape(error).code or error.code
+
+
 def _shape(error: MintageError) -> _Shape:
     return _SHAPES.get(error.code) or _Shape(_SERVER if error.status >= 500 else _REQUEST)
 
 
 def _body(error: MintageError, shape: _Shape) -> bytes:
-    reason = error.details.get("reason")
     limit = error.details.get("limit")
     fields: dict[str, object] = {
         "message": str(error),
         "type": "tokens" if shape.type == "requests" and limit == "tokens" else shape.type,
         "param": error.param,
-        "code": reason if isinstance(reason, str) else shape.code or error.code,
+        "code": error_code(error),
     }
     try:
         return msgspec.json.encode({"error": fields})
