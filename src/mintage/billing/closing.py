@@ -20,6 +20,7 @@ from mintage.billing.ahead import Ahead
 from mintage.billing.coupons import Coupons
 from mintage.billing.evaluate import Evaluation, Evaluator
 from mintage.billing.fees import fee_lines
+from mintage.billing.finish import finish
 from mintage.billing.invoice import InvoiceContent, Terms, customer_of, encode_content, make_content, seller_of
 from mintage.billing.invoices import Invoice, Invoices
 from mintage.billing.period_usage import LakeQuery
@@ -83,6 +84,8 @@ class Closing:
         self.evaluator = Evaluator(ledger, plans, subscriptions, self.coupons, self.rated, lake, self.ahead)
         self._poster = Poster(log, self._clock)
         self.turn = asyncio.Lock()
+        self.grace_ns: Callable[[], int] = lambda: 0  # how long an ended period waits for late events
+        self.issued: Callable[[Invoice], Awaitable[Invoice]] = _as_it_is  # what follows a finalised invoice
 
     async def close(self, actor: str, tenant: Tenant, *, early: bool = False) -> list[Invoice]:
         """Close every period of the tenant that has ended, oldest first; returns the invoices that came of it.
@@ -129,7 +132,7 @@ class Closing:
         base_ns = max(period.start_ns, start_ns) if first and period.index == 0 else period.start_ns
         ended_ns = chain_end_ns(history, place)
         end_ns = period.end_ns if ended_ns is None else min(period.end_ns, ended_ns)
-        if end_ns <= now:
+        if end_ns <= now and (early or end_ns + self.grace_ns() <= now):
             return Due(period, base_ns, start_ns, end_ns, True)
         soon_ns = min(end_ns, -(-now // BUCKET_NS) * BUCKET_NS)
         if not early or soon_ns <= start_ns:
@@ -152,7 +155,8 @@ class Closing:
         for rated in found.rated:
             await asyncio.to_thread(self.rated.keep, tenant.id, rated)
         entity = await asyncio.to_thread(self._accounts.entities.get)
-        return await asyncio.to_thread(self._invoices.finalise, actor, entity, content)
+        invoice = await asyncio.to_thread(self._invoices.finalise, actor, entity, content)
+        return invoice if invoice is None else await self.issued(invoice)
 
     def _check_running(self, tenant: Tenant, due: Due) -> None:
         if any(hold.tenant_id == tenant.id and hold.created_ns < due.end_ns for hold in self._log.open_holds()):
@@ -282,7 +286,12 @@ class Closing:
         terms = Terms(**{name: getattr(invoice.content, name) for name in Terms.__struct_fields__})
         tenant = await asyncio.to_thread(self._accounts.tenants.get, terms.customer.id)
         found = await self.lines_of(tenant, terms.start_ns, terms.end_ns, terms.watermark)
-        return encode_content(await asyncio.to_thread(self._content, terms, found))
+        content = await asyncio.to_thread(self._content, terms, found)
+        return encode_content(finish(content, invoice.content.extras))
+
+
+async def _as_it_is(invoice: Invoice) -> Invoice:
+    return invoice
 
 
 def _waits(version: PriceVersion) -> bool:

@@ -1,7 +1,8 @@
 """An invoice's content: a pure function of frozen usage, price versions and the policy version, byte for byte.
 
 Order of the arithmetic: quantity -> price (exact attos from the books) -> rounding, once a line, half up, to the
-currency's minor unit -> total -> what prepayment covers -> what is due. Number and date of issue are not content.
+currency's minor unit -> tax, once a rate (finish.py) -> total -> what prepayment covers -> what is due. Number and
+date of issue are not content.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ from typing import Final
 import msgspec
 
 from mintage.accounts import LegalEntity, Tenant
-from mintage.base import ATTOS_PER_UNIT, METERS, check_nanos, currency_exponent
-from mintage.books import Funding, UsageLine
+from mintage.base import ATTOS_PER_UNIT, check_nanos, currency_exponent
+from mintage.billing.extras import Extras
+from mintage.billing.lines import PeriodLine
+from mintage.billing.tax import TaxLine
+from mintage.books import Funding
 from mintage.pricing.period import local_day, to_minor
 
 #: Which rules made an invoice. A change of any rule is a new version; old invoices keep theirs.
-POLICY: Final = "1: each line rounded once, half up, to the minor unit; prepayment covers the rounded total"
+POLICY: Final = (
+    "2: each line rounded once, half up, to the minor unit; tax once a rate, half up, shared over the lines by largest"
+    " remainder; prepaid amounts contain their tax; prepayment covers the total"
+)
 
 
 class Party(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,19 +51,21 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
     meter: str
     description: str
     price_id: str
-    quantity: int
+    quantity: int | Decimal
     rate: str | None
     exact: str
     amount: str
     amount_nanos: int
     requests: int
+    description_zh: str = ""
+    tax_nanos: int = 0
 
 
 class InvoiceContent(msgspec.Struct, frozen=True, kw_only=True):
     """What the customer owes for a stretch of time, and why. Days are local, both inclusive; nanos are 1e-9 units.
 
     posted_nanos is what requests posted, in whole nanos with the rest carried; rounding_nanos = total - posted.
-    paid_nanos was paid before (prepaid) or given (promo); due_nanos is left to pay.
+    paid_nanos was paid before (prepaid) or given (promo); due_nanos is left to pay. net + tax = total.
     """
 
     policy: str
@@ -79,6 +88,10 @@ class InvoiceContent(msgspec.Struct, frozen=True, kw_only=True):
     paid_nanos: int
     due_nanos: int
     rounding_nanos: int
+    net_nanos: int = 0
+    tax_nanos: int = 0
+    taxes: tuple[TaxLine, ...] = ()
+    extras: Extras | None = None
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,62 +119,53 @@ def minor_units(nanos: int, currency: str) -> str:
     return str(Decimal(nanos).scaleb(-9).quantize(Decimal(1).scaleb(-currency_exponent(currency))))
 
 
-def make_content(
-    terms: Terms, usage: Sequence[UsageLine], posted_nanos: int, names: dict[tuple[str, str], str]
-) -> InvoiceContent:
-    """usage: frozen, of [start, end). names: (price_id, meter) -> description of what is no meter of usage."""
-    groups = sorted(_groups(usage).items())
-    lines = tuple(_line(key, rows, terms.currency, names) for key, rows in groups)
-    total = check_nanos(sum(line.amount_nanos for line in lines))
+def make_content(terms: Terms, lines: Sequence[PeriodLine], posted_nanos: int) -> InvoiceContent:
+    """lines: exact, of [start, end), in order. posted_nanos: what the books posted for them in whole nanos."""
+    shown = tuple(_line(line, terms.currency) for line in lines)
+    total = check_nanos(sum(line.amount_nanos for line in shown))
     due = total if terms.funding == "postpaid" else 0
     return InvoiceContent(
         policy=POLICY,
         **{name: getattr(terms, name) for name in Terms.__struct_fields__},
         first_day=str(local_day(terms.start_ns, terms.time_zone)),
         last_day=str(local_day(terms.end_ns - 1_000_000, terms.time_zone)),
-        price_versions=tuple(sorted({line.price_id for line in lines})),
-        lines=lines,
-        exact=units(sum(row.attos for row in usage)),
+        price_versions=tuple(sorted({line.price_id for line in shown})),
+        lines=shown,
+        exact=units(sum(line.attos for line in lines)),
         posted_nanos=posted_nanos,
         total=minor_units(total, terms.currency),
         total_nanos=total,
         paid_nanos=total - due,
         due_nanos=due,
         rounding_nanos=total - posted_nanos,
+        net_nanos=total,
     )
 
 
-#: product, model, meter's place in receipts, meter, price_id, rate (0 for "different ones")
-_Key = tuple[str, str, int, str, str, int]
-
-
-def _groups(usage: Sequence[UsageLine]) -> dict[_Key, list[UsageLine]]:
-    groups: dict[_Key, list[UsageLine]] = {}
-    for row in usage:
-        known = row.meter in METERS
-        place = METERS.index(row.meter) if known else len(METERS)
-        key = (row.product, row.model, place, row.meter, row.price_id, row.rate_attos if known else 0)
-        groups.setdefault(key, []).append(row)
-    return groups
-
-
-def _line(key: _Key, rows: list[UsageLine], currency: str, names: dict[tuple[str, str], str]) -> InvoiceLine:
-    product, model, _, meter, price_id, rate_attos = key
-    attos = sum(row.attos for row in rows)
-    nanos = to_minor(Fraction(attos, ATTOS_PER_UNIT), currency) * 10 ** (9 - currency_exponent(currency))
+def _line(line: PeriodLine, currency: str) -> InvoiceLine:
+    nanos = to_minor(Fraction(line.attos, ATTOS_PER_UNIT), currency) * 10 ** (9 - currency_exponent(currency))
     return InvoiceLine(
-        product=product,
-        model=model,
-        meter=meter,
-        description=names.get((price_id, meter)) or " ".join(filter(None, (model, meter.replace("_", " ")))),
-        price_id=price_id,
-        quantity=sum(row.quantity for row in rows),
-        rate=units(rate_attos) if rate_attos else None,
-        exact=units(attos),
+        product=line.product,
+        model=line.model,
+        meter=line.id,
+        description=describe(line),
+        price_id=line.price_id,
+        quantity=line.quantity,
+        rate=units(line.rate_attos) if line.rate_attos else None,
+        exact=units(line.attos),
         amount=minor_units(nanos, currency),
         amount_nanos=nanos,
-        requests=sum(row.entries for row in rows),
+        requests=line.requests,
+        description_zh=describe(line, "zh"),
     )
+
+
+def describe(line: PeriodLine, language: str = "en") -> str:
+    """What a line is called: its own name, or what it counts."""
+    if line.name is None:
+        return " ".join(filter(None, (line.model, line.id.replace("_", " "))))
+    words = line.name.in_language(language)
+    return f"{words} ({', '.join(line.group.values())})" if line.group else words
 
 
 def encode_content(content: InvoiceContent) -> bytes:
