@@ -6,7 +6,7 @@ httpx's own one collects the whole answer first, which would hide the progress o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -86,3 +86,35 @@ class InProcess(httpx.AsyncBaseTransport):
         call = _Call(self._app, scope, await request.aread())
         status, headers = await call.head
         return httpx.Response(status, headers=headers, stream=_Body(call))
+
+
+class RunHere(httpx.BaseTransport):
+    """The same for a client that does not wait: each piece is awaited on the command's own event loop."""
+
+    def __init__(self, app: Any, runner: asyncio.Runner) -> None:
+        self._inner = InProcess(app)
+        self._runner = runner
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        answer = self._runner.run(self._inner.handle_async_request(request))
+        assert isinstance(answer.stream, httpx.AsyncByteStream)
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=_HereBody(answer.stream, self._runner))
+
+
+class _HereBody(httpx.SyncByteStream):
+    def __init__(self, stream: httpx.AsyncByteStream, runner: asyncio.Runner) -> None:
+        self._stream = stream
+        self._runner = runner
+
+    def __iter__(self) -> Iterator[bytes]:
+        parts = aiter(self._stream)
+        while (part := self._runner.run(_following(parts))) is not None:
+            yield part
+
+    def close(self) -> None:
+        self._runner.run(self._stream.aclose())
+
+
+async def _following(parts: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(parts, None)
