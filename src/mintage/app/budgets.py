@@ -10,10 +10,10 @@ from mintage.gateway import Budget
 #: (sql, parameters) -> rows, after everything durable has reached the lake.
 Query = Callable[[str, Sequence[object]], Awaitable[list[list[Any]]]]
 
-_COLUMNS: Final = ("key_id", "project_id")
+_COLUMNS: Final = ("key_id", "project_id", "tenant_id")
 _SPENT: Final = (
     "SELECT {column}, sum(charge_nanos) FROM usage WHERE {column} IN (SELECT unnest(?::VARCHAR[])) "
-    "AND occurred >= make_timestamp(?::BIGINT) GROUP BY ALL"
+    "AND occurred >= make_timestamp(?::BIGINT) AND operation <> 'closing' GROUP BY ALL"
 )
 
 

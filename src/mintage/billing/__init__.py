@@ -5,7 +5,7 @@ An invoice is a pure function of frozen usage, price versions and a policy versi
 Start with billing.py (the front), then closing.py (how a period ends) and invoice.py (the arithmetic).
 """
 
-from mintage.billing.billing import Assignment, Billing
+from mintage.billing.billing import Billing
 from mintage.billing.closing import CatchUp
 from mintage.billing.events import EventIntake, EventView, Recorded
 from mintage.billing.invoice import InvoiceContent, InvoiceLine, Party

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mintage.accounts import Accounts, Tenant
+from mintage.billing.caps import SpendCaps
 from mintage.billing.closing import CatchUp, Closing
 from mintage.billing.credit import Credit
 from mintage.billing.events import EventIntake, EventList
@@ -40,6 +41,7 @@ class Billing:
         )
         self.credit = Credit(changes, log)
         self.wallets.before_top_up = self.credit.before_top_up
+        self.caps = SpendCaps(changes, ledger)
         self.topping = AutoTopUps(changes, log, self.plans, self.subscriptions, self.wallets, self.credit)
         self.lifecycle = Lifecycle(accounts, ledger, self, self.credit, self.topping)
         self.closing.grace_ns = self.invoicing.grace_ns
@@ -61,4 +63,4 @@ class Billing:
 
     def snapshot(self) -> KeySnapshot:
         """Every usable key with its wallet and price version. Blocking: run it in a thread."""
-        return take_snapshot(self._accounts, self.plans, self.subscriptions, self.wallets)
+        return take_snapshot(self._accounts, self.plans, self.subscriptions, self.wallets, self.credit, self.caps)

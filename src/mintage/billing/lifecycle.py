@@ -175,12 +175,13 @@ class Lifecycle:
             problems: dict[str, str] = {}
             zones: dict[str, str] = {}
             for name in names:
-                one = tenant or await asyncio.to_thread(self._accounts.tenants.get, name)
+                one = await asyncio.to_thread(self._accounts.tenants.get, name)
                 zones[name] = one.time_zone
                 try:
                     fees += await self._due(one)
                     bought += await self._topping.buy_if_low(one)
                     invoices += await self._progress(one)
+                    await asyncio.to_thread(self._billing.caps.check, one)
                 except MintageError as error:
                     problems[one.handle] = f"{error.code}: {error.message}"
             released = await asyncio.to_thread(self.deferred.release, zones, tenant.id if tenant else None)

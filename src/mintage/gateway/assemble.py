@@ -25,6 +25,7 @@ from mintage.registry import ModelEntry
 _SUSPENDED: Final = MintageError(
     "permission_denied", "This account is suspended.", "Ask your provider to open it again."
 )
+_PAUSED: Final = MintageError("permission_denied", "This account is paused.", "Ask your provider to resume it.")
 _NO_PLAN: Final = MintageError(
     "permission_denied", "This account has no plan, so nothing has a price.", "Ask your provider for a plan."
 )
@@ -183,6 +184,8 @@ def build_snapshot(
     for key in keys.keys:
         if key.suspended:
             blocked[key.digest] = _SUSPENDED
+        elif key.paused:
+            blocked[key.digest] = _PAUSED
         elif not key.price_id or not key.wallet_id:
             blocked[key.digest] = _NO_PLAN
         else:
@@ -221,6 +224,7 @@ def _caller(
     known = limits.get(key.key_id)
     if known is None or (known.requests_per_minute, known.tokens_per_minute, known.concurrent) != wanted:
         known = limits[key.key_id] = KeyLimits(*wanted)
+    features = card.policies.entitlements.features if key.features is None else key.features
     return Caller(
         key_id=key.key_id,
         tenant_id=key.tenant_id,
@@ -230,16 +234,32 @@ def _caller(
         card=card,
         policies=card.policies,
         limits=known,
-        models=_allowed(key, card, sold),
+        models=(models := _allowed(key, card, sold)),
         expires_ns=key.expires_ns,
         scope=Scope(key.endpoints, key.ip_ranges) if key.endpoints or key.ip_ranges else None,
         budgets=tuple(budgets[id_] for id_, _, _ in key.budgets) if key.budgets else (),
+        credits=_credits(key, models) if key.credits else (),
+        features=None if features is None else frozenset(features),
     )
 
 
 def _allowed(key: KeyRecord, card: RateCard, sold: Mapping[str, Route]) -> frozenset[str]:
-    """The models that the plan prices and the key allows."""
+    """The models that the plan prices and includes, and the key allows."""
     names = {name for name in sold if card.sells(name)}
+    entitled = card.policies.entitlements.models if key.entitled is None else key.entitled
+    if entitled is not None:
+        names = {name for name in names if any(fnmatchcase(name, pattern) for pattern in entitled)}
     if key.models:
         names = {name for name in names if any(fnmatchcase(name, pattern) for pattern in key.models)}
     return frozenset(names)
+
+
+def _credits(key: KeyRecord, models: frozenset[str]) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Which of the caller's models each of its credits pays for."""
+    found = []
+    for credit in key.credits:
+        if credit.products and "api" not in credit.products:
+            continue
+        fits = {name for name in models if any(fnmatchcase(name, pattern) for pattern in credit.models)}
+        found.append((credit.wallet_id, frozenset(fits) if credit.models else models))
+    return tuple(found)

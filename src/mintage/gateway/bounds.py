@@ -81,6 +81,26 @@ def _check_features(request: Request, capabilities: Capabilities) -> None:
             raise _unable(request, param, what)
 
 
+def check_features(request: Request, features: frozenset[str]) -> None:
+    """Refuse what the customer's plan does not include. Raises permission_denied, naming the parameter."""
+    kinds = {type(part) for message in request.messages for part in message.parts}
+    for wanted, feature, param in (
+        (bool(request.tools), "tools", "tools"),
+        (request.output.kind != "text", "json", "response_format"),
+        (request.logprobs, "logprobs", "logprobs"),
+        (request.n > 1, "answers", "n"),
+        (Image in kinds, "images", "messages"),
+        (Audio in kinds, "audio", "messages"),
+    ):
+        if wanted and feature not in features:
+            raise MintageError(
+                "permission_denied",
+                f"Your plan does not include {feature}.",
+                "Leave it out, or ask your provider for a plan that does.",
+                param=param,
+            )
+
+
 def _unable(request: Request, param: str, what: str) -> MintageError:
     return MintageError(
         "unsupported",

@@ -284,7 +284,7 @@ class Conversation:
             hold_id=self.id,
             tenant_id=caller.tenant_id,
             project_id=caller.project_id,
-            wallet_id=caller.wallet_id,
+            wallet_id=caller.wallet_id if self.hold is None else self.hold.wallet_id,
             key_id=caller.key_id,
             model=request.model,
             product=caller.product,

@@ -15,7 +15,14 @@ from mintage.base import Clock, Hold, MintageError, Request, new_id
 from mintage.base.addresses import TrustedProxies
 from mintage.books import CommitLog
 from mintage.gateway.begin_attempts import begin_attempts
-from mintage.gateway.bounds import answers, body_bytes, check_capabilities, input_bound_tokens, output_bound_tokens
+from mintage.gateway.bounds import (
+    answers,
+    body_bytes,
+    check_capabilities,
+    check_features,
+    input_bound_tokens,
+    output_bound_tokens,
+)
 from mintage.gateway.conversation import Conversation
 from mintage.gateway.idempotency import Replay, ReplayStore, already_answered, other_body
 from mintage.gateway.measure import WRITTEN, measure_route, text_tokens_estimate
@@ -94,6 +101,8 @@ class Gateway:
         """
         route = self.snapshot.route(caller, request.model)
         check_capabilities(request, route.capabilities)
+        if caller.features is not None:
+            check_features(request, caller.features)
         caller.limits.admit(0, self.clock.monotonic_ns())
         try:
             return await route.engine.count_tokens(_renamed(request, route.upstream_model))
@@ -185,7 +194,7 @@ class Gateway:
         caller, request = conversation.caller, conversation.request
         measured = conversation.measured
         count = answers(request) if measured is None else 1
-        conversation.hold = hold = Hold(
+        hold = Hold(
             id=conversation.id,
             tenant_id=caller.tenant_id,
             wallet_id=caller.wallet_id,
@@ -202,9 +211,19 @@ class Gateway:
             key_id=caller.key_id,
             model=request.model,
         )
+        if caller.credits:
+            hold = self._paid_by_credit(caller.credits, hold)
+        conversation.hold = hold
         durable = self.log.hold(hold) if not caller.budgets else self._hold_within(caller.budgets, hold)
         self.open[conversation.id] = conversation
         return durable
+
+    def _paid_by_credit(self, side: tuple[tuple[str, frozenset[str]], ...], hold: Hold) -> Hold:
+        """The hold on the first credit that is for its model and covers all of it, else as it is."""
+        for wallet_id, models in side:
+            if hold.model in models and self.log.wallet(wallet_id).available_nanos >= max(hold.amount_nanos, 1):
+                return msgspec.structs.replace(hold, wallet_id=wallet_id)
+        return hold
 
     def _hold_within(self, budgets: tuple[Budget, ...], hold: Hold) -> asyncio.Future[None]:
         take_all(budgets, hold.amount_nanos, hold.created_ns)

@@ -36,7 +36,9 @@ class Caller:
     expires_ns: int | None = None
     product: str = "api"
     scope: Scope | None = None  # where from and for what; None: anything
-    budgets: tuple[Budget, ...] = ()  # the key's own and its project's
+    budgets: tuple[Budget, ...] = ()  # the key's own, its project's and its customer's
+    credits: tuple[tuple[str, frozenset[str]], ...] = ()  # (wallet, models): they pay first, for what fits them
+    features: frozenset[str] | None = None  # what requests may ask for beside text; None: anything
 
 
 @dataclass(frozen=True, slots=True)

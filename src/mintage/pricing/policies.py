@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from mintage.pricing.words import PositiveInt
+from mintage.pricing.words import ModelPattern, PositiveInt
+
+Feature = Literal["tools", "json", "logprobs", "images", "audio", "answers"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +69,19 @@ class BillingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = "after_tax"
 
 
+class Entitlements(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a customer of the plan may use. None: everything that is priced."""
+
+    models: Annotated[
+        Annotated[tuple[ModelPattern, ...], Meta(max_length=200)] | None,
+        Meta(description="Models; `*` stands for any characters."),
+    ] = None
+    features: Annotated[
+        Annotated[tuple[Feature, ...], Meta(max_length=16)] | None,
+        Meta(description="What requests may ask for beside text."),
+    ] = None
+
+
 class Policies(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     disconnect: Annotated[
         Literal["drain", "cut"],
@@ -89,4 +104,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Annotated[Limits, Meta(description="Rate limits per key.")] = Limits()
     input: Annotated[InputPolicy, Meta(description="Shaping of prompts.")] = InputPolicy()
     output: Annotated[OutputPolicy, Meta(description="Shaping of answers.")] = OutputPolicy()
+    entitlements: Annotated[Entitlements, Meta(description="Models and features that the plan includes.")] = (
+        Entitlements()
+    )
     billing: Annotated[BillingPolicy, Meta(description="The order in which a bill is made.")] = BillingPolicy()
