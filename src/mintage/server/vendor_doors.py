@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from mintage.gateway import Gateway
 from mintage.server.anthropic_door import AnthropicDoor
+from mintage.server.azure_paths import AzurePaths
 from mintage.server.google_door import GoogleDoor
 from mintage.server.listener import Handler
+from mintage.server.media_door import MediaDoor
 from mintage.server.models_door import ModelsDoor
 from mintage.server.openai_door import OpenAIDoor
+from mintage.server.responses_door import ResponsesDoor
 
 
 class VendorDoors:
@@ -15,12 +18,21 @@ class VendorDoors:
 
     def __init__(self, gateway: Gateway) -> None:
         self._openai = OpenAIDoor(gateway)
+        self._responses = ResponsesDoor(gateway)
+        self._media = MediaDoor(gateway)
         self._anthropic = AnthropicDoor(gateway)
         self._google = GoogleDoor(gateway)
         self._models = ModelsDoor(gateway)
+        self._azure = AzurePaths(self.routes(), self._models.model)
 
     def routes(self) -> dict[tuple[str, str], Handler]:
-        return {**self._openai.routes(), **self._anthropic.routes(), **self._models.routes()}
+        doors = (self._openai, self._responses, self._media, self._anthropic, self._models)
+        return {line: handler for door in doors for line, handler in door.routes().items()}
 
     def prefixes(self) -> list[tuple[str, Handler]]:
-        return [*self._openai.prefixes(), *self._google.prefixes(self._models.model)]
+        return [
+            *self._openai.prefixes(),
+            *self._responses.prefixes(),
+            *self._azure.prefixes(),
+            *self._google.prefixes(self._models.model),
+        ]

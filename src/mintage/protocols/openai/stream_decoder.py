@@ -94,7 +94,10 @@ class StreamDecoder:
             self._started = True
             events.append(
                 AnswerStarted(
-                    model=wire.model or "", upstream_id=wire.id or "", fingerprint=wire.system_fingerprint or ""
+                    model=wire.model or "",
+                    upstream_id=wire.id or "",
+                    fingerprint=wire.system_fingerprint or "",
+                    usage=None if bytes(wire.usage) == b"null" else parse_usage(wire.usage),
                 )
             )
         self._chunk(wire, events)
