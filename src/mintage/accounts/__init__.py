@@ -13,6 +13,7 @@ from mintage.accounts.credentials import Credentials, CredentialState, NewTotp, 
 from mintage.accounts.entity import EntityUpdate, LegalEntities, LegalEntity
 from mintage.accounts.keys import CreatedKey, Key, KeyGrant, Keys, KeyUpdate, NewKey, key_digest
 from mintage.accounts.links import Links, SignInLink
+from mintage.accounts.master import new_key_text
 from mintage.accounts.pages import (
     PAGE_DEFAULT,
     PAGE_MAX,
@@ -27,7 +28,7 @@ from mintage.accounts.replays import Replay, Replays
 from mintage.accounts.roles import CUSTOMER_ROLES, PERMISSIONS, ROLES, STAFF_ROLES, TABLE, Permission, allows
 from mintage.accounts.saved_views import SavedView, SavedViews
 from mintage.accounts.scopes import PERIODS, BudgetPeriod
-from mintage.accounts.secrets import MasterKey, Vault
+from mintage.accounts.secrets import KeyState, Rotation, SecretRow, Vault
 from mintage.accounts.sessions import (
     COOKIE,
     SESSION_IDLE_S,
@@ -52,9 +53,9 @@ from mintage.books import Database
 class Accounts:
     """All of this room, over one database."""
 
-    def __init__(self, database: Database, clock: Clock, home: Path) -> None:
+    def __init__(self, database: Database, clock: Clock, home: Path, *, master_key: str = "file") -> None:
         self.changes = Changes(database, clock)
-        self.vault = Vault(self.changes, home)
+        self.vault = Vault(self.changes, home, master_key)
         self.links = Links(self.changes)
         self.throttle = Throttle(clock)
         self.credentials = Credentials(self.changes, self.vault)
@@ -100,12 +101,12 @@ __all__ = [
     "EntityUpdate",
     "Key",
     "KeyGrant",
+    "KeyState",
     "KeyUpdate",
     "Keys",
     "LegalEntities",
     "LegalEntity",
     "Links",
-    "MasterKey",
     "NewKey",
     "NewTenant",
     "NewTotp",
@@ -118,8 +119,10 @@ __all__ = [
     "RecoveryCodes",
     "Replay",
     "Replays",
+    "Rotation",
     "SavedView",
     "SavedViews",
+    "SecretRow",
     "Session",
     "SessionRow",
     "Sessions",
@@ -149,6 +152,7 @@ __all__ = [
     "fetch_page",
     "find_person",
     "key_digest",
+    "new_key_text",
     "require",
     "session_cookie",
     "tag_of",

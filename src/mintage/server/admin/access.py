@@ -111,6 +111,11 @@ ENDPOINTS: Final[dict[str, Access]] = {
     "POST /models": staff("models.write"),
     "POST /models/pull": staff("models.write"),
     "DELETE /models/{name}": staff("models.write"),
+    "POST /models/routes": staff("models.write"),
+    "GET /providers": staff("models.read"),
+    "POST /providers": staff("models.write"),
+    "POST /providers/{name}/test": staff("models.write"),
+    "DELETE /providers/{name}": staff("models.write"),
     "GET /requests/live": staff("live.read"),
     # jobs
     "GET /jobs": staff("jobs.read"),
@@ -139,6 +144,11 @@ ENDPOINTS: Final[dict[str, Access]] = {
     "PATCH /entity": staff("operator.write"),
     "GET /audit": staff("audit.read"),
     "GET /audit/verify": staff("audit.read"),
+    "GET /secrets": staff("secrets.read"),
+    "POST /secrets": staff("secrets.write"),
+    "DELETE /secrets/{name}": staff("secrets.write"),
+    "GET /secrets/keys": staff("secrets.read"),
+    "POST /secrets/rotate": staff("secrets.write"),
     "GET /config": staff("operator.read"),
     "GET /health": staff("operator.read"),
 }

@@ -22,6 +22,8 @@ from mintage.server.admin import (
     money,
     operator,
     plans,
+    providers,
+    secrets,
     session,
     staff,
     users,
@@ -45,11 +47,13 @@ MODULES: Final = (
     ledger,
     invoices,
     models,
+    providers,
     feed,
     jobs,
     session,
     staff,
     audit,
+    secrets,
     operator,
 )
 
