@@ -28,6 +28,7 @@ from mintage.gateway import (
     build_routes,
     build_snapshot,
     own_compute,
+    provider_book,
     update_budgets,
 )
 from mintage.jobs import Jobs, Runner
@@ -116,7 +117,7 @@ class App:
         ledger = Ledger(database)
         shipper = Shipper(home.path / "log.db", home.path / "books.db", home.path / "lake")
         shipping = _Shipping(shipper)
-        accounts = Accounts(database, clock, home.path)
+        accounts = Accounts(database, clock, home.path, master_key=settings.master_key)
         registry = Registry(
             home.path,
             clock=clock,
@@ -174,6 +175,14 @@ class App:
             await load_budgets(unknown, await asyncio.to_thread(self.accounts.keys.families), self.shipping.query)
         except MintageError as error:
             _log.error("budgets are not counted: %s", error)
+
+    def priced(self, provider: str, model: str) -> bool:
+        """Whether the price book knows what the provider's model costs."""
+        try:
+            provider_book(self.cost_book, provider, model, self.clock.now_ns())
+        except MintageError:
+            return False
+        return True
 
     async def stale(self) -> bool:
         """Whether the desk has changed, or a price has come into force, since the last refresh."""
