@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("scipy", reason="the extra `lab` is not installed")
-
 from mintage import lab
 from mintage.base import MintageError
+
+pytest.importorskip("scipy", reason="the extra `lab` is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
 _SPEC = importlib.util.spec_from_file_location("published", ROOT / "scripts" / "generate_published_numbers.py")

@@ -90,9 +90,9 @@ def rounded(attos: int, currency: str) -> Decimal:
 class _Quoting:
     """Lines of one quote, in order."""
 
-    def __init__(self, plan: Plan, usage: PeriodUsage, span: Span) -> None:
+    def __init__(self, plan: Plan, usage: PeriodUsage, span: Span, events: Sequence[Event] | None) -> None:
         self.plan, self.usage, self.span = plan, usage, span
-        self.events = usage.events(span)
+        self.events = usage.events(span) if events is None else events
         self.lines: list[QuoteLine] = []
 
     def add(
@@ -229,8 +229,10 @@ def _rated_step(line: RatedLine, currency: str) -> Step:
     )
 
 
-def quote(plan: Plan, usage: PeriodUsage, at_ns: int) -> Quote:
+def quote(plan: Plan, usage: PeriodUsage, at_ns: int, events: Sequence[Event] | None = None) -> Quote:
     """What the usage costs under the plan. at_ns: when it is asked; it picks the period if the usage names none.
+
+    events: instead of the usage's own rows, where a caller has them as events already.
 
     Raises MintageError("unpriceable") if anything that was used has no price, and "conflict" for a plan that is not
     in effect then.
@@ -239,7 +241,7 @@ def quote(plan: Plan, usage: PeriodUsage, at_ns: int) -> Quote:
         raise MintageError(
             "conflict", f"Plan {plan.id} takes effect on {plan.effective.isoformat()}.", "Ask for a later date."
         )
-    quoting = _Quoting(plan, usage, usage.span(plan.period, at_ns))
+    quoting = _Quoting(plan, usage, usage.span(plan.period, at_ns), events)
     quoting.add_usage()
     for charge in plan.charges:
         quoting.add_charge(charge)
