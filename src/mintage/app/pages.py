@@ -38,6 +38,7 @@ def make_desk(app: App, admin_token: str, *, base_url: str = "", served: bool = 
         secure_cookies=app.settings.public_url.startswith("https://"),
         proxies=app.gateway.proxies,
         unsellable=lambda: app.unpriceable,
+        priced=app.priced,
         **extra,
     )
 

@@ -7,7 +7,28 @@ from typing import Annotated
 import typer
 
 from mintage import __version__
-from mintage.cli import customers, invoices, keys, ledger, models, money, operator, plans, serve
+from mintage.cli import (
+    audit,
+    customers,
+    evaluate,
+    events,
+    invoices,
+    jobs,
+    keys,
+    ledger,
+    models,
+    money,
+    operator,
+    plans,
+    price,
+    price_book,
+    projects,
+    providers,
+    secrets,
+    serve,
+    staff,
+    users,
+)
 
 app = typer.Typer(
     name="mintage",
@@ -34,18 +55,28 @@ def root(
     """Options of every command: --home and --json come after it."""
 
 
+price.app.command()(price_book.reconcile)
+price.app.add_typer(price_book.app, name="book")
 for command in (serve.run, serve.serve, serve.demo, money.topup, money.usage, money.balances, money.pnl):
     app.command()(command)
 for group, name in (
     (customers.app, "customers"),
+    (projects.app, "projects"),
     (keys.app, "keys"),
+    (users.app, "users"),
     (plans.app, "plan"),
+    (price.app, "price"),
+    (evaluate.app, "evaluate"),
     (invoices.app, "invoices"),
+    (events.app, "events"),
     (ledger.ledger, "ledger"),
     (ledger.books, "books"),
     (models.app, "models"),
-    (operator.staff, "staff"),
-    (operator.audit, "audit"),
+    (providers.app, "providers"),
+    (jobs.app, "jobs"),
+    (staff.app, "staff"),
+    (audit.app, "audit"),
+    (secrets.app, "secrets"),
     (operator.config, "config"),
 ):
     app.add_typer(group, name=name)

@@ -85,20 +85,30 @@ def list_(home: Home = None, as_json: Json = False) -> None:
 def add(
     name: Name,
     *,
-    provider: Annotated[str, typer.Option(help="Its name in the price book, such as openai.")],
+    provider: Annotated[
+        str, typer.Option(help="A connection of `mintage providers`; with --base-url, its name in the price book.")
+    ],
     model: Annotated[str, typer.Option(help="The provider's name of the model.")],
-    base_url: Annotated[str, typer.Option(help="Such as https://api.openai.com/v1.", metavar="URL")],
+    base_url: Annotated[
+        str, typer.Option(help="Without a connection: such as https://api.openai.com/v1.", metavar="URL")
+    ] = "",
     api_key_env: Annotated[
         str | None, typer.Option(help="Environment variable that holds the key: never the key itself.", metavar="NAME")
     ] = None,
     allow_private: Annotated[bool, typer.Option(help="The address may be of this machine or network.")] = False,
     context_tokens: Annotated[int | None, typer.Option(min=1, help="Its context window.")] = None,
+    operation: Annotated[
+        list[str] | None, typer.Option(help="What it does, such as embedding; can be repeated.")
+    ] = None,
+    connect_timeout_s: Annotated[float | None, typer.Option(help="Seconds to reach it.")] = None,
+    first_byte_timeout_s: Annotated[float | None, typer.Option(help="Seconds until it begins to answer.")] = None,
+    idle_timeout_s: Annotated[float | None, typer.Option(help="Seconds it may be silent within an answer.")] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Connect an upstream's model. Its key is sealed and never shown again."""
     with reporting(as_json=as_json):
-        api_key = _secret(api_key_env)
+        api_key = secret_of(api_key_env)
     body = {
         "name": name,
         "provider": provider,
@@ -107,6 +117,10 @@ def add(
         "api_key": api_key,
         "allow_private": allow_private,
         "context_tokens": context_tokens,
+        "operations": operation or None,
+        "connect_timeout_s": connect_timeout_s,
+        "first_byte_timeout_s": first_byte_timeout_s,
+        "idle_timeout_s": idle_timeout_s,
     }
     with session(home, as_json=as_json) as api:
         added = api.call("POST", "/models", json=body)
@@ -116,7 +130,40 @@ def add(
         say(f"{added['name']} is answered by {added['provider']} as {added['upstream_model']}.")
 
 
-def _secret(variable: str | None) -> str:
+@app.command()
+def route(
+    name: Name,
+    *,
+    to: Annotated[
+        list[str], typer.Option(help="A model that may answer, MODEL or MODEL:WEIGHT; repeat it.", metavar="MODEL")
+    ],
+    strategy: Annotated[str, typer.Option(help="ordered: the first that can; weighted: drawn by weight.")] = "ordered",
+    attempts: Annotated[int, typer.Option(help="Most attempts of one request, over all models.")] = 4,
+    budget_s: Annotated[float, typer.Option(help="No attempt begins later than this after the first.")] = 60.0,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Let several models answer for one name: the next one where one fails."""
+    with reporting(as_json=as_json):
+        targets = [_target(text) for text in to]
+    body = {"name": name, "targets": targets, "strategy": strategy, "attempts_max": attempts, "budget_s": budget_s}
+    with session(home, as_json=as_json) as api:
+        added = api.call("POST", "/models/routes", json=body)
+    if as_json:
+        print_json(added)
+    else:
+        say(f"{name} is answered by {', '.join(target['model'] for target in targets)}.")
+
+
+def _target(text: str) -> dict[str, Any]:
+    model, colon, weight = text.partition(":")
+    if colon and not weight.isdecimal():
+        raise MintageError("invalid_request", f"{text!r} has no weight after its colon.", "Write it like small:3.")
+    return {"model": model, "weight": int(weight)} if colon else {"model": model}
+
+
+def secret_of(variable: str | None) -> str:
+    """The value of an environment variable that must be set, or "" for none."""
     if variable is None:
         return ""
     if not (value := os.environ.get(variable, "")):

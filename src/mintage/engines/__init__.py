@@ -9,6 +9,7 @@ from mintage.engines.audio_length import audio_bound_ms
 from mintage.engines.http_connection import Call, ResponseHead, ResponseSink
 from mintage.engines.llamacpp import LlamaCppEngine
 from mintage.engines.llamacpp_runtime import LlamaSettings
+from mintage.engines.probe import Probed, probe
 from mintage.engines.protocol import (
     Capabilities,
     Engine,
@@ -37,10 +38,12 @@ __all__ = [
     "LlamaSettings",
     "MeasuringEngine",
     "MeteredStream",
+    "Probed",
     "RelayEngine",
     "ResponseHead",
     "ResponseSink",
     "Slots",
     "UpstreamEngine",
     "audio_bound_ms",
+    "probe",
 ]

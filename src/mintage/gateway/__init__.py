@@ -5,7 +5,15 @@ Whatever costs money comes through here: the doors of the server, products, the 
 Start with gateway.py (admission), then conversation.py (answer and settlement), then relay.py (bytes through).
 """
 
-from mintage.gateway.assemble import Offer, add_plans, build_routes, build_snapshot, own_compute, update_budgets
+from mintage.gateway.assemble import (
+    Offer,
+    add_plans,
+    build_routes,
+    build_snapshot,
+    own_compute,
+    provider_book,
+    update_budgets,
+)
 from mintage.gateway.attempts import AttemptRecord, RoutePlan, Target
 from mintage.gateway.breaker import Breaker, BreakerRules
 from mintage.gateway.conversation import Conversation
@@ -49,5 +57,6 @@ __all__ = [
     "client_address",
     "cut_error",
     "own_compute",
+    "provider_book",
     "update_budgets",
 ]

@@ -56,6 +56,7 @@ class Conversation:
         "_cut",
         "_deltas",
         "_gateway",
+        "_read",
         "_reserved_tokens",
         "_settled",
         "_stop",
@@ -115,6 +116,7 @@ class Conversation:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reserved_tokens = 0
         self._deltas = 0
+        self._read: Usage | None = None  # what the provider said it read, before it wrote
         self._cut = False
         self.tally: Callable[[], UsageReported] | None = None  # what the byte path has seen pass
         self._stream: EventStream | None = None
@@ -379,6 +381,7 @@ class Conversation:
         """From now on this target of the route's plan answers."""
         self.route = route
         self.upstream_id = ""
+        self._read = None
 
     def engine_request(self) -> Request:
         """The request under the name that the upstream knows, within what it can write."""
@@ -397,7 +400,9 @@ class Conversation:
             if not self._deltas:
                 self.first_token_ns = self._gateway.clock.monotonic_ns()
             self._deltas += 1
-        elif kind is not AnswerStarted and kind is not ChoiceFinished:
+        elif kind is AnswerStarted:
+            self._read = event.usage  # type: ignore[union-attr]  # the kind says which event it is
+        elif kind is not ChoiceFinished:
             self._deltas += 1
 
     def note_relayed(self, deltas: int) -> None:
@@ -444,6 +449,8 @@ class Conversation:
         """Where the provider never said how much it read, count it ourselves."""
         if usage.prompt_tokens:
             return usage
+        if (read := self._read) is not None and read.prompt_tokens:
+            return usage + msgspec.structs.replace(read, output_tokens=0, reasoning_tokens=0)
         prompt = self.input_tokens if self.input_tokens is not None else self.prompt_bytes // _BYTES_PER_TOKEN
         return usage + Usage(input_tokens=max(1, prompt))
 

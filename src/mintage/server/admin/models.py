@@ -11,8 +11,8 @@ from litestar import delete, get, post
 from litestar.params import RawBody
 from litestar.response import Stream
 
-from mintage.base import MintageError
-from mintage.registry import ModelEntry, Progress
+from mintage.base import MintageError, Operation
+from mintage.registry import ModelEntry, Progress, Seconds
 from mintage.server.admin.bodies import decode
 from mintage.server.admin.depends import Actor, DeskPart, Path
 from mintage.server.admin.problems import Problem, problem_of
@@ -51,20 +51,25 @@ class PullModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class AddModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An upstream's model. provider names it in the price book; api_key is sealed and never shown again."""
+    """An upstream's model. provider: a connection of this home, or, with base_url, the provider's name in the price
+    book. api_key is sealed and never shown again. What is left out is as the provider's models usually are."""
 
     name: str
     provider: str
     model: str
-    base_url: str
+    base_url: str = ""
     api_key: str = ""
     allow_private: bool = False
     context_tokens: int | None = None
-    tools: bool = True
-    json_schema: bool = True
-    logprobs: bool = True
-    images: bool = False
+    operations: tuple[Operation, ...] | None = None
+    tools: bool | None = None
+    json_schema: bool | None = None
+    logprobs: bool | None = None
+    images: bool | None = None
     max_output_tokens: int | None = None
+    connect_timeout_s: Seconds | None = None
+    first_byte_timeout_s: Seconds | None = None
+    idle_timeout_s: Seconds | None = None
 
 
 class PullEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -163,8 +168,10 @@ def _event(**fields: Any) -> bytes:
 @post("/models", takes=AddModel)
 async def add_model(desk: DeskPart, actor: Actor, body: RawBody) -> ModelView:
     """Connect an upstream's model."""
-    fields = msgspec.structs.asdict(decode(body, AddModel))
-    entry = await asyncio.to_thread(desk.registry.add, fields.pop("name"), **fields)
+    asked = decode(body, AddModel)
+    given = {name: value for name, value in msgspec.structs.asdict(asked).items() if value not in (None, "", False)}
+    off = {name: False for name in ("tools", "json_schema", "logprobs", "images") if getattr(asked, name) is False}
+    entry = await asyncio.to_thread(desk.registry.connect, **given | off)
     await asyncio.to_thread(_record, desk, actor, "model.add", entry.name, source=entry.source)
     await desk.reload()
     return model_view(entry)

@@ -21,6 +21,11 @@ async def nothing() -> None:
     """For a desk whose gateway is not running: the command line without a server."""
 
 
+def unpriced(provider: str, model: str) -> bool:
+    """For a desk without a price book: nothing is known."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """catch_up ships every durable log entry to the ledger and returns the watermark. verify and export work on the
@@ -44,6 +49,7 @@ class Desk:
     start_jobs: Callable[[], Awaitable[None]] = nothing  # where no server runs: begin to work off the queue
     reload: Callable[[], Awaitable[None]] = nothing
     unsellable: Callable[[], Mapping[str, MintageError]] = dict  # models that the gateway does not offer, and why
+    priced: Callable[[str, str], bool] = unpriced  # (provider, model): its cost is known
     base_url: str = ""  # where people reach this server, for sign-in links
     secure_cookies: bool = False  # the pages are served over TLS
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
