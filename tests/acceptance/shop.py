@@ -28,6 +28,8 @@ input_tokens = {{ per_million = "1" }}
 cached_read_tokens = {{ per_million = "0.25" }}
 output_tokens = {{ per_million = "4" }}
 reasoning_tokens = {{ per_million = "4" }}
+characters = {{ per_million = "15" }}
+audio_ms = {{ per_minute = "0.006" }}
 [policies]
 disconnect = "cut"
 {policies}
@@ -42,6 +44,11 @@ BEHAVIOURS: Final = (
     "say", "think", "tools", "json_schema", "completion",
     "slow", "cut", "busy", "broken", "long", "garbage", "wrong_usage",
 )  # fmt: skip
+#: What does not write: behaviour -> its one operation.
+MEDIA: Final = {"embed": "embedding", "moderate": "moderation", "speak": "speech", "transcribe": "transcription"}
+UPSTREAM_MODELS: Final = {
+    "embed": "text-embedding-3-small", "moderate": "gpt-4o-mini", "speak": "tts-1", "transcribe": "whisper-1",
+}  # fmt: skip
 CONTEXT_TOKENS: Final = 20_000
 
 
@@ -57,6 +64,16 @@ async def open_shop(app: App, provider_url: str) -> dict[str, str]:
             allow_private=True,
             context_tokens=CONTEXT_TOKENS,
             images=True,
+        )
+    for behaviour, operation in MEDIA.items():
+        app.registry.add(
+            behaviour,
+            provider="openai",
+            model=UPSTREAM_MODELS[behaviour],
+            base_url=f"{provider_url}/{behaviour}/v1",
+            api_key="provider-key",
+            allow_private=True,
+            operations=(operation,),
         )
     app.accounts.entities.ensure("Acceptance", "USD")
     for plan, policies in POLICIES.items():

@@ -8,7 +8,6 @@ import pytest
 
 from .node import run
 
-
 HELLO = "Hello, wörld 你好 😀"
 
 

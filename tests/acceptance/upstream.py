@@ -7,8 +7,10 @@ GET /log is {behaviour: [{"body", "retry"}, ...]}.
 from __future__ import annotations
 
 import json
+import struct
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -51,7 +53,11 @@ class Handler(BaseHTTPRequestHandler):
         self._json(200, self.server.log)
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        raw = self.rfile.read(int(self.headers["content-length"]))
+        if "json" in self.headers["content-type"]:
+            body = json.loads(raw)
+        else:
+            body = {"form": raw.decode("latin-1")}
         behaviour = self.path.split("/")[1]
         self.server.log.setdefault(behaviour, []).append({"body": body, "key": self.headers.get("authorization")})
         getattr(self, f"_{behaviour}")(body)
@@ -134,6 +140,40 @@ class Handler(BaseHTTPRequestHandler):
 
     def _wrong_usage(self, body: dict[str, Any]) -> None:
         self._answer(body, [{"content": word} for word in WORDS], usage={"prompt_tokens": -3, "completion_tokens": "x"})
+
+    def _embed(self, body: dict[str, Any]) -> None:
+        vectors = [[len(text) / 4, -0.5, 1.0] for text in body["input"]]
+        data = [
+            {"object": "embedding", "index": index, "embedding": b64encode(struct.pack("<3f", *vector)).decode()}
+            for index, vector in enumerate(vectors)
+        ]
+        usage = {"prompt_tokens": 9, "total_tokens": 9}
+        self._json(200, {"object": "list", "data": data, "model": "up", "usage": usage})
+
+    def _moderate(self, body: dict[str, Any]) -> None:
+        results = [
+            {
+                "flagged": "kill" in text,
+                "categories": {"violence": "kill" in text, "hate": False},
+                "category_scores": {"violence": 0.9 if "kill" in text else 0.1, "hate": 0.0},
+            }
+            for text in body["input"]
+        ]
+        self._json(200, {"id": "modr-up", "model": "up", "results": results})
+
+    def _speak(self, body: dict[str, Any]) -> None:
+        self._begin("audio/mpeg")
+        for piece in (b"ID3", b"\x00sound", body["voice"].encode()):
+            self._chunk(piece)
+        self._chunk(b"")
+
+    def _transcribe(self, body: dict[str, Any]) -> None:
+        segments = [
+            {"id": 0, "start": 0.0, "end": 1.5, "text": "Hello,"},
+            {"id": 1, "start": 1.5, "end": 2.25, "text": " wörld."},
+        ]
+        answer = {"text": "Hello, wörld.", "language": "en", "duration": 2.25, "segments": segments}
+        self._json(200, answer)
 
     # Wire
 
