@@ -5,6 +5,7 @@ a report that accounts for every row. Start with table.py; read.py imports, gene
 """
 
 from mintage.lab.workload.generate import Fit, Generated, fit, generate
+from mintage.lab.workload.own import import_log
 from mintage.lab.workload.presets import PRESETS, Preset
 from mintage.lab.workload.read import import_workload
 from mintage.lab.workload.report import ImportReport, Problem
@@ -21,6 +22,7 @@ __all__ = [
     "Workload",
     "fit",
     "generate",
+    "import_log",
     "import_workload",
     "write_arrays",
 ]
