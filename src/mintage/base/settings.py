@@ -65,6 +65,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     hold_lease_s: Annotated[Positive, Meta(description="Seconds after which an abandoned hold is resolved.")] = 900
     commit_batch_limit: Annotated[Positive, Meta(description="Most records in one commit of the log.")] = 4096
+    job_children: Annotated[Positive, Meta(description="Most heavy jobs at once, each in a process of its own.")] = 2
+    job_tasks: Annotated[Positive, Meta(description="Most light jobs at once, inside the server.")] = 8
+    job_keep_days: Annotated[Positive, Meta(description="Days after which an ended job is forgotten.")] = 30
     log_level: Annotated[str, Meta(description="debug, info, warning or error.")] = "info"
 
     @property

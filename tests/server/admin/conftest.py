@@ -7,6 +7,7 @@ from mintage.accounts import Accounts
 from mintage.base import Charge, Cost, Hold, ManualClock, RatedLine, Settings, Settlement, Usage, new_id
 from mintage.billing import Billing
 from mintage.books import CommitLog, Database, Ledger
+from mintage.jobs import Jobs
 from mintage.registry import Registry
 from mintage.server.admin import Desk, create_admin_app
 
@@ -81,6 +82,7 @@ async def desk(tmp_path, clock):
             seal=lambda raw: vault.seal("upstream", raw),
             unseal=lambda raw: vault.unseal("upstream", raw),
         ),
+        jobs=Jobs(database, clock),
         admin_token=TOKEN,
         catch_up=catch_up,
         verify=verify,

@@ -1,0 +1,40 @@
+"""Every kind of job that this program knows, and what is done again and again without being asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mintage.jobs import Context
+
+if TYPE_CHECKING:
+    from mintage.app.parts import App
+
+_DAY_NS: Final = 86_400 * 10**9
+
+
+def register_kinds(app: App) -> None:
+    """To add a kind: register it here, by a function's path for a child process or as a callable for this one."""
+    kinds = app.jobs.kinds
+
+    def prune(context: Context) -> dict[str, Any]:
+        before_ns = app.clock.now_ns() - app.settings.job_keep_days * _DAY_NS
+        return {"jobs": app.jobs.queue.prune(before_ns)}
+
+    kinds.register("jobs.prune", prune, explanation="Forget jobs that ended long ago.", running_max=1, by_hand=True)
+
+    async def verify(context: Context) -> Any:
+        report = await app.verify()
+        return {"balanced": report.balanced, "difference_nanos": report.difference_nanos}
+
+    kinds.register(
+        "books.verify",
+        verify,
+        explanation="Derive every balance again from the log and compare.",
+        running_max=1,
+        by_hand=True,
+    )
+
+
+def ensure_schedules(app: App) -> None:
+    """What a Mintage does by itself; the operator may change the times or disable it."""
+    app.jobs.schedules.ensure("jobs.prune", "jobs.prune", "17 4 * * *")
