@@ -30,6 +30,24 @@ POLICY: Final = (
 )
 
 
+#: Meters as a Chinese invoice names them.
+_CHINESE: Final = {
+    "input_tokens": "输入 token",
+    "cached_read_tokens": "缓存读取 token",
+    "cache_write_tokens": "缓存写入 token",
+    "output_tokens": "输出 token",
+    "reasoning_tokens": "推理 token",
+    "image_count": "图片",
+    "audio_ms": "音频（毫秒）",
+    "characters": "字符",
+    "requests": "请求",
+    "outcomes": "成果",
+    "seats": "席位",
+    "duration_ms": "时长（毫秒）",
+    "minimum": "最低消费",
+}
+
+
 class Party(msgspec.Struct, frozen=True, kw_only=True):
     """Seller or customer as they were when the invoice was made."""
 
@@ -163,7 +181,8 @@ def _line(line: PeriodLine, currency: str) -> InvoiceLine:
 def describe(line: PeriodLine, language: str = "en") -> str:
     """What a line is called: its own name, or what it counts."""
     if line.name is None:
-        return " ".join(filter(None, (line.model, line.id.replace("_", " "))))
+        meter = _CHINESE.get(line.id) if language.startswith("zh") else None
+        return " ".join(filter(None, (line.model, meter or line.id.replace("_", " "))))
     words = line.name.in_language(language)
     return f"{words} ({', '.join(line.group.values())})" if line.group else words
 

@@ -85,7 +85,7 @@ def test_shares_add_up_and_each_rate_is_rounded_once(minor, percents, inclusive,
     )
     lines, shares = apply_tax(amounts, basis, currency)
     assert sum(shares) == sum(line.tax_nanos for line in lines)
-    assert all(0 <= share and share % unit == 0 for share in shares)
+    assert all(share >= 0 and share % unit == 0 for share in shares)
     over = 100 + sum(map(Fraction, percents)) if inclusive else Fraction(100)
     for line in lines:
         assert line.tax_nanos == round_places(sum(minor) * Fraction(Decimal(line.percent)) / over, 0) * unit

@@ -71,22 +71,28 @@ _OUTSIDE: Final = ("Outside the scope of the seller's tax.", "不属于销售方
 def decide(seller: Seller, buyer: Buyer, rates: Rates, *, inclusive: bool = False) -> TaxBasis:
     """The tax of a supply. Where the buyer's country is unknown it is the seller's, so that tax is never forgotten."""
     country = buyer.country or seller.country
-    place = {"country": country, "region": buyer.region or (seller.region if country == seller.country else "")}
+    place = TaxBasis(
+        scheme="none", country=country, region=buyer.region or (seller.region if country == seller.country else "")
+    )
     if not seller.country or not seller.tax_id:
         return TaxBasis(scheme="none")
     if buyer.exempt:
-        return TaxBasis(
-            scheme="exempt", note_en=f"Tax exempt: {buyer.exempt}.", note_zh=f"免税：{buyer.exempt}。", **place
-        )
+        return _untaxed(place, "exempt", (f"Tax exempt: {buyer.exempt}.", f"免税：{buyer.exempt}。"))
     if country == seller.country:
         return _taxed("domestic", rates, inclusive, place)
     if seller.country in EU and country in EU:
         if buyer.tax_id_valid:
-            return TaxBasis(scheme="reverse_charge", note_en=_REVERSE[0], note_zh=_REVERSE[1], **place)
+            return _untaxed(place, "reverse_charge", _REVERSE)
         return _taxed("destination", rates, inclusive, place)
-    return TaxBasis(scheme="outside_scope", note_en=_OUTSIDE[0], note_zh=_OUTSIDE[1], **place)
+    return _untaxed(place, "outside_scope", _OUTSIDE)
 
 
-def _taxed(scheme: Scheme, rates: Rates, inclusive: bool, place: dict[str, str]) -> TaxBasis:
-    found = tuple(rates(place["country"], place["region"]))
-    return TaxBasis(scheme=scheme if found else "none", rates=found, inclusive=inclusive and bool(found), **place)
+def _untaxed(place: TaxBasis, scheme: Scheme, note: tuple[str, str]) -> TaxBasis:
+    return msgspec.structs.replace(place, scheme=scheme, note_en=note[0], note_zh=note[1])
+
+
+def _taxed(scheme: Scheme, rates: Rates, inclusive: bool, place: TaxBasis) -> TaxBasis:
+    found = tuple(rates(place.country, place.region))
+    return msgspec.structs.replace(
+        place, scheme=scheme if found else "none", rates=found, inclusive=inclusive and bool(found)
+    )
