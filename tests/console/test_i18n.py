@@ -15,9 +15,9 @@ from mintage.console.i18n import LANGUAGES, choose_language, translator
 ROOT = resources.files("mintage.console")
 TEMPLATES = sorted((ROOT / "templates").iterdir(), key=lambda file: file.name)
 SCRIPTS = sorted((ROOT / "static" / "js").iterdir(), key=lambda file: file.name)
-PYTHON = [file for file in ROOT.iterdir() if file.name.endswith(".py")]
+PYTHON = [file for folder in (ROOT, ROOT / "sections") for file in folder.iterdir() if file.name.endswith(".py")]
 #: Commands and protocol words, the same in every language.
-VERBATIM = {"pre", "code", "script", "style", "svg"}
+VERBATIM = {"pre", "code", "kbd", "script", "style", "svg"}
 SPOKEN_ATTRIBUTES = {"aria-label", "title", "placeholder", "alt", "aria-description", "aria-roledescription"}
 
 

@@ -29,11 +29,13 @@ from mintage.base import (
     Usage,
     UsageReported,
 )
-from mintage.books import CommitLog, Database, Ledger, LedgerReader
+from mintage.billing import Billing
+from mintage.books import CommitLog, Database, Ledger, LedgerReader, Shipper
 from mintage.console import ConsoleServices, console_router
-from mintage.engines import Capabilities, Health
+from mintage.engines import Capabilities, EngineRoom, Health
 from mintage.gateway import Caller, Gateway, KeyLimits, Route, Snapshot
 from mintage.pricing import compile_plan, freeze_plan, load_plan
+from mintage.registry import Registry
 from mintage.server import AsgiBridge, HttpServer
 
 MODEL = "smollm2-135m"
@@ -163,9 +165,25 @@ async def open_world(home: Path, clock: Clock | None = None, port: int = 0) -> A
     gateway = Gateway(log, clock, hold_lease_s=900)
     engine = ScriptedEngine()
     gateway.snapshot = Snapshot(1, {}, {MODEL: Route(MODEL, engine, MODEL, engine.capabilities(MODEL), own_cost)})
+    settings, accounts, ledger = Settings(home=str(home)), Accounts(database, clock, home), Ledger(database)
+    registry = Registry(home, clock=clock, seal=bytes, unseal=bytes)
+    shipper = Shipper(home / "log.db", home / "books.db", home / "lake")
+
+    async def reports() -> Shipper:
+        """Started by the first page that asks: most tests need none."""
+        if shipper.pid is None:
+            await shipper.start()
+        return shipper
+
+    async def catch_up() -> int:
+        while entries := log.entries(ledger.watermark(), 5_000):
+            ledger.apply(entries)
+        return ledger.watermark()
+
     services = ConsoleServices(
-        settings=Settings(home=str(home)), clock=clock, log=log, ledger=Ledger(database),
-        reader=LedgerReader(database), accounts=Accounts(database, clock, home), gateway=gateway,
+        settings=settings, clock=clock, log=log, ledger=ledger, reader=LedgerReader(database), accounts=accounts,
+        gateway=gateway, billing=Billing(accounts, log, ledger, catch_up), registry=registry,
+        engines=EngineRoom(registry, settings), reports=reports, catch_up=catch_up,
     )  # fmt: skip
     bridge = AsgiBridge(Litestar(route_handlers=[console_router(services)], openapi_config=None, logging_config=None))
     server = HttpServer(routes={}, fallback=bridge)
@@ -179,4 +197,5 @@ async def open_world(home: Path, clock: Clock | None = None, port: int = 0) -> A
         await server.close(0.2)
         await bridge.shutdown()
         await log.close()
+        await shipper.close()
         database.close()

@@ -8,7 +8,7 @@ from litestar import Litestar
 
 from mintage.app.parts import App
 from mintage.console import ConsoleServices, console_router
-from mintage.server.admin import Desk, admin_router, openapi_config
+from mintage.server.admin import PROBLEMS, Desk, admin_router, openapi_config
 
 
 def make_desk(app: App, admin_token: str, *, base_url: str = "", served: bool = True) -> Desk:
@@ -65,6 +65,7 @@ def make_pages(app: App, admin_token: str, base_url: str) -> Litestar:
             admin_router(make_desk(app, admin_token, base_url=base_url)),
             console_router(console),
         ],
+        exception_handlers=PROBLEMS,  # what no route takes; the console has its own
         openapi_config=openapi_config(),
         logging_config=None,
     )

@@ -15,7 +15,6 @@ from litestar.response import Redirect
 
 from mintage.accounts import COOKIE, SESSION_LIFE_S, Accounts, Session, allows
 from mintage.base import MintageError
-from mintage.console.overview import PERIODS
 from mintage.console.render import PAGE_HEADERS, Reader, page
 from mintage.console.services import ConsoleServices
 
@@ -24,9 +23,11 @@ Services = NamedDependency[ConsoleServices]
 
 HOME: Final = "/console"
 #: What a page of ours may send a reader back to. Anything else would be an open redirect.
-_NEXT: Final = re.compile(rf"/console(\?period=({'|'.join(PERIODS)}))?\Z")
+_NEXT: Final = re.compile(r"/(console|portal)(/[A-Za-z0-9._~-]+)*(\?[A-Za-z0-9._~=&%+:,-]*)?\Z")
+_NEXT_LIMIT: Final = 1_000
 _REASONS: Final = ("expired", "refused", "signed_out")
-_FORM_LIMIT_BYTES: Final = 4_096
+_FORM_LIMIT_BYTES: Final = 256 * 1024  # a plan is written in a form
+_FIELDS_LIMIT: Final = 64
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,128}\Z")
 LINK_COMMAND: Final = "mintage staff link"
 
@@ -39,16 +40,20 @@ class SessionMissingError(Exception):
         self.had_cookie = had_cookie
 
 
-async def find_session(request: AnyRequest, accounts: Accounts) -> Session | None:
-    return await asyncio.to_thread(accounts.sessions.find, request.cookies.get(COOKIE))
+async def find_session(request: AnyRequest, accounts: Accounts, *, touch: bool = True) -> Session | None:
+    """touch=False for what a page does by itself: it keeps no session awake."""
+    return await asyncio.to_thread(accounts.sessions.find, request.cookies.get(COOKIE), touch=touch)
 
 
-async def require_session(request: AnyRequest, accounts: Accounts, permission: str) -> Session:
-    """Raises SessionMissingError without a live session, MintageError("permission_denied") for the wrong role."""
+async def require_session(request: AnyRequest, accounts: Accounts, permission: str | None) -> Session:
+    """Raises SessionMissingError without a live session, MintageError("permission_denied") for the wrong role.
+
+    permission None: whoever is signed in.
+    """
     session = await find_session(request, accounts)
     if session is None:
         raise SessionMissingError(had_cookie=COOKIE in request.cookies)
-    if not allows(session.staff.role, permission):
+    if permission is not None and not allows(session.role, permission):
         raise MintageError("permission_denied", "Your role does not allow this.", "Ask an owner.")
     return session
 
@@ -67,12 +72,15 @@ async def read_form(request: AnyRequest) -> dict[str, str]:
     body = await request.body()
     if len(body) > _FORM_LIMIT_BYTES:
         raise MintageError("payload_too_large", "The form is too large.", "Reload the page.")
-    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=16)
+    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=_FIELDS_LIMIT)
     return {name: values[-1] for name, values in fields.items()}
 
 
 def safe_next(path: str | None) -> str:
-    return path if path is not None and _NEXT.match(path) else HOME
+    """A page of ours to go on to: never another host, and never back to the door."""
+    if path is None or len(path) > _NEXT_LIMIT or not _NEXT.match(path):
+        return HOME
+    return HOME if path.startswith(("/console/sign-", "/console/static")) or "/.." in path else path
 
 
 def _token_of(pasted: str) -> str:

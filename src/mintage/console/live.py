@@ -17,7 +17,7 @@ from mintage.base import MintageError
 from mintage.books import Entry, Settled
 from mintage.console import view
 from mintage.console.chart import Series, series
-from mintage.console.follower import Follower
+from mintage.console.follower import Follower, RequestRecord
 from mintage.console.i18n import Translator
 from mintage.console.overview import Figures, Overview, Period
 from mintage.console.render import fragment
@@ -114,7 +114,19 @@ class LiveDesk:
             return record.end
         return await asyncio.to_thread(self._services.log.settled, request_id)
 
-    def watch(self, period: Period, t: Translator, signed_in: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+    async def recent(self) -> list[RequestRecord]:
+        """The requests that the log told of last, newest first, running ones included."""
+        await self._follower.catch_up()
+        return self._follower.newest(ROW_LIMIT)
+
+    async def record(self, request_id: str) -> RequestRecord | None:
+        """What is known of a recent request, however it ended."""
+        await self._follower.catch_up()
+        return self._follower.requests.get(request_id)
+
+    def watch(
+        self, period: Period, t: Translator, signed_in: Callable[[], Awaitable[bool]], *, rows_only: bool = False
+    ) -> AsyncIterator[bytes]:
         """Server-sent events: `update` with the pieces that changed or `beat`, `expired` when the session has ended.
 
         Raises MintageError("unavailable") when too many pages are open. When the books cannot be read the stream ends,
@@ -122,10 +134,10 @@ class LiveDesk:
         """
         if len(self._watchers) >= WATCHERS_LIMIT:
             raise MintageError("unavailable", "Too many pages are open.", "Close some.", retry_after_s=30)
-        return self._watch(period, t, signed_in)
+        return self._watch(period, t, signed_in, rows_only)
 
     async def _watch(
-        self, period: Period, t: Translator, signed_in: Callable[[], Awaitable[bool]]
+        self, period: Period, t: Translator, signed_in: Callable[[], Awaitable[bool]], rows_only: bool
     ) -> AsyncIterator[bytes]:
         news = asyncio.Event()
         self._watchers.add(news)
@@ -134,6 +146,8 @@ class LiveDesk:
             while await signed_in():
                 news.clear()
                 pieces = await self._render(period, t)
+                if rows_only:
+                    pieces = {"rows": pieces["rows"]}
                 changed = _changed(sent, pieces)
                 sent = pieces
                 yield b"event: update\ndata: " + msgspec.json.encode(changed) + b"\n\n" if changed else _BEAT

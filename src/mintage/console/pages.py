@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any, Final
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from litestar import Response, Router, get, post
@@ -12,26 +13,36 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
-from mintage.accounts import Session
+from mintage.accounts import allows
 from mintage.base import MintageError, new_id
+from mintage.console import views
 from mintage.console.assets import assets
 from mintage.console.door import (
+    HOME,
     AnyRequest,
     Services,
     SessionMissingError,
     check_origin,
     find_session,
     require_session,
+    safe_next,
     sign_in,
     sign_in_link,
     sign_in_page,
     sign_out,
 )
-from mintage.console.live import ROW_LIMIT, LiveDesk
+from mintage.console.live import LiveDesk
+from mintage.console.nav import home_of
 from mintage.console.overview import PERIODS, check_period
 from mintage.console.playground import BODY_LIMIT_BYTES, Playground, decode_question
 from mintage.console.render import PAGE_HEADERS, SECURITY_HEADERS, Reader, page, script_json
+from mintage.console.sections import PAGES
 from mintage.console.services import ConsoleServices
+from mintage.console.visit import Visit
+
+#: How much of the live list and of the customers the overview shows: each has a page of its own.
+OVERVIEW_ROWS: Final = 12
+OVERVIEW_CUSTOMERS: Final = 8
 
 Desk = NamedDependency[LiveDesk]
 Till = NamedDependency[Playground]
@@ -41,14 +52,18 @@ _EVENT_HEADERS: Final = {**PAGE_HEADERS, "x-accel-buffering": "no"}
 _IMMUTABLE: Final = {**SECURITY_HEADERS, "cache-control": "public, max-age=31536000, immutable"}
 #: Seeing the overview shows money; the playground spends a customer's.
 SEE: Final = "money.read"
+WATCH: Final = "live.read"
 SPEND: Final = "money.write"
 
 
 @get("/console")
-async def overview(request: AnyRequest, services: Services, desk: Desk, playground: Till) -> Response[bytes]:
-    """The page; for htmx its figures alone, when only the period changes."""
-    session = await require_session(request, services.accounts, SEE)
-    reader = Reader(request)
+async def overview(request: AnyRequest, services: Services, desk: Desk, playground: Till) -> Response[Any]:
+    """The page; for htmx its figures alone, when only the period changes. Who may not see money goes elsewhere."""
+    session = await require_session(request, services.accounts, None)
+    if not allows(session.role, SEE):
+        return Redirect(home_of(session.role), status_code=303, headers=PAGE_HEADERS)
+    visit = Visit(request, services, session, Reader(request))
+    reader = visit.reader
     data = await desk.data(check_period(request.query_params.get("period")), reader.t)
     values: dict[str, Any] = {
         "periods": PERIODS,
@@ -61,52 +76,41 @@ async def overview(request: AnyRequest, services: Services, desk: Desk, playgrou
     payers = playground.callers().keys()
     names = await desk.names_of(set(payers))
     values |= {
-        "rows": data.rows,
-        "customers": data.customers,
+        "live_url": "/console/live",
+        "row_limit": OVERVIEW_ROWS,
+        "rows": data.rows[:OVERVIEW_ROWS],
+        "customers": data.customers[:OVERVIEW_CUSTOMERS],
         "totals": data.totals,
         "payers": sorted(({"id": payer, "name": names.get(payer, payer)} for payer in payers), key=_name),
         "models": playground.models(),
         "base_url": str(request.base_url).rstrip("/"),
     }
-    return page(
-        request, "overview.html", values | _frame(reader, session, services, data.figures.period), reader=reader
-    )
+    return visit.render("overview.html", "overview", reader.t("nav.overview"), values)
 
 
 def _name(payer: dict[str, str]) -> str:
     return payer["name"].casefold()
 
 
-def _frame(reader: Reader, session: Session, services: ConsoleServices, period: str) -> dict[str, Any]:
-    return {
-        "page_title": reader.t("nav.overview"),
-        "body_class": "at-desk",
-        "operator": services.settings.operator,
-        "staff_name": session.staff.name,
-        "csrf": session.csrf,
-        "live_url": "/console/live",
-        "row_limit": ROW_LIMIT,
-        "language_href": f"?period={period}&language={reader.other}",
-    }
-
-
 @get("/console/live")
 async def live(request: AnyRequest, services: Services, desk: Desk) -> Response[Any]:
     """Server-sent events for one open page. Ends with `expired` when the session does."""
-    await require_session(request, services.accounts, SEE)
+    rows_only = request.query_params.get("only") == "rows"
+    await require_session(request, services.accounts, WATCH if rows_only else SEE)
 
     async def signed_in() -> bool:
-        return await find_session(request, services.accounts) is not None
+        return await find_session(request, services.accounts, touch=False) is not None
 
-    stream = desk.watch(check_period(request.query_params.get("period")), Reader(request).t, signed_in)
+    period = check_period(request.query_params.get("period"))
+    stream = desk.watch(period, Reader(request).t, signed_in, rows_only=rows_only)
     return Stream(stream, media_type="text/event-stream", headers=_EVENT_HEADERS)
 
 
 @get("/console/session")
 async def session_state(request: AnyRequest, services: Services) -> Response[dict[str, object]]:
     """Whether the session lives, for a page whose stream broke."""
-    session = await require_session(request, services.accounts, SEE)
-    return Response({"staff": session.staff.name, "expires_ns": session.expires_ns}, headers=PAGE_HEADERS)
+    session = await require_session(request, services.accounts, None)
+    return Response({"name": session.person.name, "expires_ns": session.expires_ns}, headers=PAGE_HEADERS)
 
 
 @post("/console/playground", status_code=200)
@@ -160,16 +164,25 @@ async def nowhere(rest: FromPath[str]) -> None:
 
 
 def on_session_missing(request: AnyRequest, error: SessionMissingError) -> Response[Any]:
-    """Pages go to the door; scripts are told so."""
+    """Pages go to the door, and come back to where they were; scripts are told so."""
     if request.headers.get("hx-request") == "true":
         headers = PAGE_HEADERS | {"hx-redirect": "/console/sign-in?reason=expired"}
         return Response(None, status_code=401, headers=headers)
     if "text/html" in request.headers.get("accept", ""):
         reason = "reason=expired&" if error.had_cookie else ""
-        period = request.query_params.get("period")
-        next_ = f"/console%3Fperiod%3D{period}" if period in PERIODS else "/console"
-        return Redirect(f"/console/sign-in?{reason}next={next_}", status_code=303, headers=PAGE_HEADERS)
+        here = _here(request)
+        where = f"/console/sign-in?{reason}next={quote(here, safe='/')}"
+        return Redirect(where, status_code=303, headers=PAGE_HEADERS)
     return _json(request, MintageError("unauthenticated", "There is no session.", "Sign in."))
+
+
+def _here(request: AnyRequest) -> str:
+    """The page to come back to: this one, or, for a form that was sent, the page that it stands on."""
+    if request.method == "GET":
+        return safe_next(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+    came_from = urlsplit(request.headers.get("referer", ""))
+    own = came_from.netloc == request.headers.get("host")
+    return safe_next(came_from.path + (f"?{came_from.query}" if came_from.query else "")) if own else HOME
 
 
 def on_error(request: AnyRequest, error: Exception) -> Response[Any]:
@@ -207,7 +220,7 @@ def console_router(services: ConsoleServices) -> Router:
         path="/",
         route_handlers=[
             overview, live, session_state, ask, stop, static, front_door, nowhere,
-            sign_in_page, sign_in_link, sign_in, sign_out,
+            sign_in_page, sign_in_link, sign_in, sign_out, *PAGES, *views.HANDLERS,
         ],
         dependencies={
             "services": Provide(lambda: services, sync_to_thread=False),

@@ -74,7 +74,7 @@ class Reader:
             return []
         return [
             Cookie(
-                key=LANGUAGE_COOKIE, value=self.new_language, path="/console", max_age=_YEAR_S, samesite="lax",
+                key=LANGUAGE_COOKIE, value=self.new_language, path="/", max_age=_YEAR_S, samesite="lax",
                 secure=secure, httponly=True,
             )
         ]  # fmt: skip

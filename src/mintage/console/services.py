@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from mintage.accounts import Accounts
-from mintage.base import Clock, Settings
-from mintage.books import CommitLog, Ledger, LedgerReader
+from mintage.accounts import Accounts, LegalEntity
+from mintage.base import Clock, MintageError, Settings
+from mintage.billing import Billing
+from mintage.books import CommitLog, Ledger, LedgerReader, Shipper
+from mintage.engines import EngineRoom
 from mintage.gateway import Gateway
+from mintage.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleServices:
+    """reports gives the running shipper, which answers questions to the lake; catch_up ships every durable entry of
+    the log to the ledger. unsellable: models that the gateway does not offer, and why.
+    """
+
     settings: Settings
     clock: Clock
     log: CommitLog
@@ -19,3 +27,13 @@ class ConsoleServices:
     reader: LedgerReader
     accounts: Accounts
     gateway: Gateway
+    billing: Billing
+    registry: Registry
+    engines: EngineRoom
+    reports: Callable[[], Awaitable[Shipper]]
+    catch_up: Callable[[], Awaitable[int]]
+    unsellable: Callable[[], Mapping[str, MintageError]] = dict
+
+    def entity(self) -> LegalEntity:
+        """Who issues invoices; made from the settings when it is first needed. Blocking."""
+        return self.accounts.entities.ensure(self.settings.operator, self.settings.currency)

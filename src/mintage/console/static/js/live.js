@@ -8,7 +8,7 @@
   let silence = 0;
 
   const frame = () => document.querySelector("[data-live]");
-  const period = () => document.querySelector(".periods [aria-current]").dataset.period;
+  const period = () => document.querySelector(".periods [aria-current]")?.dataset.period || "hour";
 
   function show(state) {
     const element = document.getElementById("link-state");
@@ -75,7 +75,9 @@
   function open() {
     clearTimeout(waiting);
     if (source) source.close();
-    source = new EventSource(`${frame().dataset.live}?period=${period()}`);
+    const address = new URL(frame().dataset.live, location.href);
+    address.searchParams.set("period", period());
+    source = new EventSource(address);
     source.addEventListener("open", () => { failures = 0; show("live"); heard(); });
     source.addEventListener("update", update);
     for (const event of ["update", "beat"]) source.addEventListener(event, heard);

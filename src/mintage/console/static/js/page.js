@@ -26,7 +26,7 @@
         this.choice = { auto: "light", light: "dark", dark: "auto" }[this.choice];
         if (this.isAuto) delete document.documentElement.dataset.theme;
         else document.documentElement.dataset.theme = this.choice;
-        document.cookie = `mintage_theme=${this.choice}; Path=/console; Max-Age=31536000; SameSite=Lax`;
+        document.cookie = `mintage_theme=${this.choice}; Path=/; Max-Age=31536000; SameSite=Lax`;
         document.dispatchEvent(new Event("mintage:theme"));
       },
     }));
@@ -35,22 +35,4 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     document.dispatchEvent(new Event("mintage:theme"));
   });
-
-  // Mark the section that is being read in the navigation.
-  const links = new Map();
-  for (const link of document.querySelectorAll(".rail nav a")) links.set(link.hash.slice(1), link);
-  const seen = new Map();
-  const spy = new IntersectionObserver((entries) => {
-    for (const entry of entries) seen.set(entry.target.id, entry.isIntersecting);
-    const beside = matchMedia("(min-width: 64rem)").matches; // the till is always in sight then
-    const current = [...links.keys()].find((id) => seen.get(id) && !(beside && id === "playground"));
-    for (const [id, link] of links) {
-      if (id === current) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
-    }
-  }, { rootMargin: "-15% 0px -55% 0px" });
-  for (const id of links.keys()) {
-    const section = document.getElementById(id);
-    if (section) spy.observe(section);
-  }
 })();

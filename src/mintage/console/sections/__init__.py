@@ -1,0 +1,12 @@
+"""The desk's and the portal's pages, one module for each section of the navigation."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mintage.console.sections import customers, keys, requests, search, usage
+
+#: Every page's handlers, for the router.
+PAGES: Final[list[Any]] = [
+    handler for module in (customers, keys, requests, search, usage) for handler in module.HANDLERS
+]
