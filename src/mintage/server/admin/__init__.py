@@ -6,6 +6,18 @@ Start with services.py (Desk), then api.py (routes), then any of the modules tha
 """
 
 from mintage.server.admin.api import PREFIX, admin_router, create_admin_app, openapi_config
+from mintage.server.admin.problems import HANDLERS as PROBLEMS
 from mintage.server.admin.services import Desk
+from mintage.server.admin.session import change_password
+from mintage.server.admin.signing_up import sign_up_customer
 
-__all__ = ["PREFIX", "Desk", "admin_router", "create_admin_app", "openapi_config"]
+__all__ = [
+    "PREFIX",
+    "PROBLEMS",
+    "Desk",
+    "admin_router",
+    "change_password",
+    "create_admin_app",
+    "openapi_config",
+    "sign_up_customer",
+]
