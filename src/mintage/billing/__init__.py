@@ -5,36 +5,78 @@ An invoice is a pure function of frozen usage, price versions and a policy versi
 Start with billing.py (the front), then closing.py (how a period ends) and invoice.py (the arithmetic).
 """
 
+from mintage.billing.ahead import AheadFee
 from mintage.billing.billing import Billing
+from mintage.billing.caps import Entitlements, SpendAlert, SpendCap
 from mintage.billing.closing import CatchUp
+from mintage.billing.coupons import Coupon, Redemption
+from mintage.billing.credit import Lot, NewLot
+from mintage.billing.credit_notes import CreditNote, Part
+from mintage.billing.currencies import CurrencyRate
 from mintage.billing.events import EventIntake, EventView, Recorded
+from mintage.billing.finance import AgeRow, BalanceSheet, DeferredSchedule, IncomeStatement
 from mintage.billing.invoice import InvoiceContent, InvoiceLine, Party
 from mintage.billing.invoices import Invoice, InvoiceRow
+from mintage.billing.lifecycle import Assignment, Ticked, When
+from mintage.billing.lines import PeriodLine, RatedPeriod
+from mintage.billing.metrics import Metrics
 from mintage.billing.periods import Period, period_at
 from mintage.billing.plans import Applied, PlanRow
+from mintage.billing.profiles import BillingProfile, BillingSettings
 from mintage.billing.snapshot import KeyRecord, KeySnapshot
-from mintage.billing.subscriptions import Subscription
+from mintage.billing.subscriptions import Pause, Refund, Subscription
+from mintage.billing.tax import RateRow
+from mintage.billing.topping import AutoTopUpRule, Collect, Payment, Purchase
 from mintage.billing.wallets import TopUp, WalletRow
 
 __all__ = [
+    "AgeRow",
+    "AheadFee",
     "Applied",
     "Assignment",
+    "AutoTopUpRule",
+    "BalanceSheet",
     "Billing",
+    "BillingProfile",
+    "BillingSettings",
     "CatchUp",
+    "Collect",
+    "Coupon",
+    "CreditNote",
+    "CurrencyRate",
+    "DeferredSchedule",
+    "Entitlements",
     "EventIntake",
     "EventView",
+    "IncomeStatement",
     "Invoice",
     "InvoiceContent",
     "InvoiceLine",
     "InvoiceRow",
     "KeyRecord",
     "KeySnapshot",
+    "Lot",
+    "Metrics",
+    "NewLot",
+    "Part",
     "Party",
+    "Pause",
+    "Payment",
     "Period",
+    "PeriodLine",
     "PlanRow",
+    "Purchase",
+    "RateRow",
+    "RatedPeriod",
     "Recorded",
+    "Redemption",
+    "Refund",
+    "SpendAlert",
+    "SpendCap",
     "Subscription",
+    "Ticked",
     "TopUp",
     "WalletRow",
+    "When",
     "period_at",
 ]

@@ -8,8 +8,10 @@ from mintage.billing.closing import CatchUp, Closing
 from mintage.billing.credit import Credit
 from mintage.billing.events import EventIntake, EventList
 from mintage.billing.events.view import LakeQuery
+from mintage.billing.finance import Finance
 from mintage.billing.invoicing import Invoicing
 from mintage.billing.lifecycle import Assignment, Lifecycle
+from mintage.billing.metrics import MetricsDesk
 from mintage.billing.plans import Plans
 from mintage.billing.snapshot import KeySnapshot, take_snapshot
 from mintage.billing.subscriptions import Subscriptions
@@ -44,6 +46,8 @@ class Billing:
         self.caps = SpendCaps(changes, ledger)
         self.topping = AutoTopUps(changes, log, self.plans, self.subscriptions, self.wallets, self.credit)
         self.lifecycle = Lifecycle(accounts, ledger, self, self.credit, self.topping)
+        self.finance = Finance(accounts, ledger, self.invoices, self.lifecycle.deferred)
+        self.metrics = MetricsDesk(ledger, self.plans, self.subscriptions)
         self.closing.grace_ns = self.invoicing.grace_ns
         self.closing.issued = self.invoicing.standing.issued
 

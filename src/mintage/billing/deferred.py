@@ -126,6 +126,7 @@ class Deferred:
 
     def _post(self, key: _Key, row: AheadFee, day: str, nanos: int, at_ns: int) -> None:
         plan = row.price_id.partition("@")[0]
+        at_ns = max(at_ns, self._ledger.locked_until_ns())
         journal = Journal(
             event="subscription_released",
             source="subscription_release",

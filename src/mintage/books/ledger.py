@@ -20,7 +20,7 @@ from mintage.books.database import Database
 from mintage.books.delivery import following
 from mintage.books.entries import Entry
 from mintage.books.journal import Journal, Posting, check_journal
-from mintage.books.ledger_reader import LedgerReader
+from mintage.books.ledger_reader import LedgerReader, whole_day
 from mintage.books.ledger_rules import BUCKET_NS, Tally, UsageKey, WalletFacts
 
 _RESERVED: Final = ("top_up:", "rollup")
@@ -139,6 +139,7 @@ class Ledger(LedgerReader):
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:id))"), {"id": identity})
         known = connection.scalar(sa.select(table.c.payload_hash).where(table.c.id == identity))
         if known is None:
+            self._check_open(connection, journal.occurred_ns)
             _insert(connection, [journal])
         elif known != journal.payload_hash():
             raise MintageError(
@@ -147,6 +148,37 @@ class Ledger(LedgerReader):
                 "A posted journal does not change: post a correction under a new source_id.",
             )
         return identity
+
+    @staticmethod
+    def _check_open(connection: sa.Connection, occurred_ns: int) -> None:
+        until = connection.scalar(sa.select(sa.func.max(tables.locks.c.until_ns)))
+        if until is not None and occurred_ns < until:
+            raise MintageError(
+                "conflict", "The books of that time are locked.", "Post it later, or correct it in the open period."
+            )
+
+    def lock(self, actor: str, until_ns: int, at_ns: int) -> None:
+        """Let no journal into the time before until_ns (a UTC day) any more. Locks are never taken back.
+
+        Raises MintageError conflict while a customer's usage of that time can still move: its periods are not closed.
+        """
+        whole_day(until_ns, "until")
+        if until_ns > at_ns:
+            raise MintageError("invalid_request", "The books of the future stay open.", "Lock the past.", param="until")
+        u = tables.usage.c
+        with self._database.write() as connection:
+            closed = self._closings(connection)
+            used = sa.select(u.tenant_id, sa.func.max(u.bucket_ns)).where(u.bucket_ns < until_ns).group_by(u.tenant_id)
+            for tenant_id, last_ns in connection.execute(used):
+                if closed.get(tenant_id, 0) <= last_ns:
+                    raise MintageError(
+                        "conflict",
+                        f"The customer {tenant_id} has usage of that time that is not closed.",
+                        "Close its periods first: `mintage invoices close`.",
+                    )
+            known = connection.scalar(sa.select(sa.func.max(tables.locks.c.until_ns)))
+            if known is None or known < until_ns:
+                connection.execute(tables.locks.insert(), {"until_ns": until_ns, "actor": actor[:200], "at_ns": at_ns})
 
     def close_period(self, tenant_id: str, end_ns: int) -> int:
         """Let no more usage into the time before end_ns and return the watermark of what is in.

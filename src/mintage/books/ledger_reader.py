@@ -257,6 +257,11 @@ class LedgerReader:
         ]
         return sorted(lines)
 
+    def locked_until_ns(self) -> int:
+        """Before this instant the books take no journal any more; 0 while nothing is locked."""
+        [row] = self._rows(sa.select(sa.func.max(tables.locks.c.until_ns)))
+        return int(row[0] or 0)
+
     def closings(self, tenant_id: str) -> list[tuple[int, int]]:
         """(closed_until_ns, seq) of every closed period of a tenant, in order."""
         table = tables.closings.c

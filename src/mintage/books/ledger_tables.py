@@ -115,6 +115,15 @@ wallets: Final = sa.Table(
     sa.Index(None, "tenant_id"),
 )
 
+#: The books before until_ns are locked: no journal may be posted there any more. The latest row counts.
+locks: Final = sa.Table(
+    "ledger_locks",
+    metadata,
+    sa.Column("until_ns", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("at_ns", sa.BigInteger, nullable=False),
+)
+
 #: A closed period takes no more usage: what arrives late for it counts in the first open moment instead. `seq` is
 #: the watermark at closing, so the same log gives the same rows again.
 closings: Final = sa.Table(

@@ -9,9 +9,11 @@ import typer
 from mintage import __version__
 from mintage.cli import (
     audit,
+    credit,
     customers,
     evaluate,
     events,
+    finance,
     invoices,
     jobs,
     keys,
@@ -28,6 +30,7 @@ from mintage.cli import (
     secrets,
     serve,
     staff,
+    subscriptions,
     users,
 )
 
@@ -66,6 +69,10 @@ for group, name in (
     (keys.app, "keys"),
     (users.app, "users"),
     (plans.app, "plan"),
+    (subscriptions.app, "subscriptions"),
+    (subscriptions.coupons, "coupons"),
+    (credit.app, "credit"),
+    (finance.app, "finance"),
     (price.app, "price"),
     (lab.app, "lab"),
     (evaluate.app, "evaluate"),

@@ -100,3 +100,23 @@ def assign(
     wallet = assigned["wallet"]
     limit = f", credit limit {amount(wallet['credit_limit_nanos'], wallet['currency'])}"
     say(f"{customer} has {plan} ({wallet['funding']}{limit if wallet['funding'] == 'postpaid' else ''}).")
+
+
+@app.command()
+def pool(
+    plan: Annotated[str, typer.Argument(help="Id of a plan.", metavar="PLAN")],
+    charge: Annotated[str, typer.Argument(help="Id of its pool charge.", metavar="CHARGE")],
+    first_day: Annotated[str, typer.Argument(help="First day of the period, as 2026-01-31.", metavar="DAY")],
+    amount_: Annotated[str, typer.Argument(help="Money in the pool, in the plan's currency.", metavar="AMOUNT")],
+    *,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Say how much money a pool has in a period, before its customers' periods are closed."""
+    with session(home, as_json=as_json) as api:
+        body = {"charge": charge, "first_day": first_day, "amount": amount_}
+        told = api.call("POST", f"/plans/{plan}/pools", json=body)
+    if as_json:
+        print_json(told)
+    else:
+        say(f"The pool {charge} of {plan} has {amount_} in the period of {first_day}.")

@@ -11,10 +11,13 @@ from litestar.types import ASGIApp
 from mintage import __version__
 from mintage.server.admin import (
     audit,
+    credit,
     customers,
     events,
     feed,
+    finance,
     invoices,
+    invoicing,
     jobs,
     keys,
     ledger,
@@ -26,6 +29,7 @@ from mintage.server.admin import (
     secrets,
     session,
     staff,
+    subscriptions,
     users,
 )
 from mintage.server.admin.auth import make_guard
@@ -42,10 +46,14 @@ MODULES: Final = (
     keys,
     users,
     plans,
+    subscriptions,
+    credit,
+    finance,
     money,
     events,
     ledger,
     invoices,
+    invoicing,
     models,
     providers,
     feed,

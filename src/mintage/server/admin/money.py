@@ -97,7 +97,8 @@ def _usage_view(tenant: Tenant, line: UsageLine) -> UsageView:
 async def list_wallets(desk: DeskPart, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Page[WalletView]:
     """Balances of a page of customers; a customer without a wallet is left out."""
     page = await asyncio.to_thread(desk.accounts.tenants.page, limit=limit, cursor=cursor)
-    wallets = {wallet.tenant_id: wallet for wallet in desk.log.wallets()}
+    own = {row.id for row in (await asyncio.to_thread(desk.billing.wallets.all)).values()}  # credit may have its own
+    wallets = {wallet.tenant_id: wallet for wallet in desk.log.wallets() if wallet.id in own}
     items = [_wallet_view(tenant, wallets[tenant.id]) for tenant in page.items if tenant.id in wallets]
     return Page(items=items, next_cursor=page.next_cursor)
 
