@@ -110,13 +110,14 @@ def _show_workload(workload: Any, *, as_json: bool) -> None:
         print_json({"workload": str(workload.path), "summary": found})
         return
     say(
-        f"{workload.path}: {found.rows:,} rows of {found.customers:,} customers; the busiest has {found.top_share:.0%} of "
-        f"them, the ten busiest {found.top10_share:.0%}; {found.cached_share:.0%} of prompt tokens are cached."
+        f"{workload.path}: {found.rows:,} rows of {found.customers:,} customers; the busiest has {found.top_share:.0%} "
+        f"of them, the ten busiest {found.top10_share:.0%}; {found.cached_share:.0%} of prompt tokens are cached."
     )
 
 
 @app.command()
 def generate(
+    *,
     out: Out,
     like: Annotated[
         Path | None, typer.Option("--like", help="Fit the generator to this workload first.", metavar="FILE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -61,7 +62,7 @@ class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The first plan is the baseline. uncosted: models that no cost was given for. recommended: most expected margin."""
+    """The first plan is the baseline. uncosted: models without a cost. recommended: most expected margin."""
 
     currency: str
     workload: Summary
@@ -152,7 +153,8 @@ def _check(plans: Sequence[Plan]) -> None:
 
 def _cost(engine: Engine, costs: Mapping[str, ModelCost], book: CostBook) -> tuple[list[int], dict[str, int]]:
     """Attos of each cell and of each model."""
-    cells, by_model = [0] * engine.roll.cells, {}
+    cells = [0] * engine.roll.cells
+    by_model: dict[str, int] = {}
     if not costs:
         return cells, by_model
     counts, unit, totals = cost_units(engine, costs, book)
@@ -172,7 +174,7 @@ def _bill(engine: Engine, plan: Plan, pools: Mapping[str, Decimal] | None) -> _B
 
 def _by_customer(engine: Engine, cells: Sequence[int]) -> list[int]:
     starts = [*engine.roll.offset.tolist(), engine.roll.cells]
-    return [sum(cells[a:b]) for a, b in zip(starts, starts[1:], strict=False)]
+    return [sum(cells[a:b]) for a, b in pairwise(starts)]
 
 
 def _labels(engine: Engine) -> list[str]:

@@ -55,8 +55,10 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
 }
 _STYLE: Final = """
 :root{color-scheme:light dark;--ink:#1d2730;--soft:#5c6b77;--line:#d8dfe4;--bar:#0f7c6f;--bad:#b3402a;--bg:#fff}
-@media(prefers-color-scheme:dark){:root{--ink:#e6edf1;--soft:#9fb0bb;--line:#33414b;--bar:#3fc2b0;--bad:#ef8a73;--bg:#12181d}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--bg);max-width:1080px;margin:2rem auto;padding:0 1rem}
+@media(prefers-color-scheme:dark){:root{--ink:#e6edf1;--soft:#9fb0bb;--line:#33414b;--bar:#3fc2b0;--bad:#ef8a73;
+--bg:#12181d}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--bg);max-width:1080px;margin:2rem auto;
+padding:0 1rem}
 h1{font-size:1.6rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p.note{color:var(--soft)}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}td,th{padding:.35rem .5rem;text-align:right;
 border-bottom:1px solid var(--line)}td:first-child,th:first-child{text-align:left}tr.best td{font-weight:600}
@@ -66,7 +68,7 @@ svg{width:100%;height:auto}svg text{fill:var(--ink);font:12px system-ui,sans-ser
 
 
 def _amount(value: Decimal | float) -> str:
-    return f"{value:,.2f}"
+    return f"{value or 0:,.2f}"  # no -0.00
 
 
 def _share(value: float | None) -> str:
@@ -121,7 +123,8 @@ class _Page:
                 answer.margin_interval.low, answer.margin_interval.mean, answer.margin_interval.high))  # fmt: skip
             parts.append(
                 f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{self.name(answer)[:34]}</text>'
-                f'<line x1="{a:.1f}" x2="{b:.1f}" y1="{y}" y2="{y}" style="stroke:var(--bar);stroke-width:6;opacity:.4"/>'
+                f'<line x1="{a:.1f}" x2="{b:.1f}" y1="{y}" y2="{y}" '
+                f'style="stroke:var(--bar);stroke-width:6;opacity:.4"/>'
                 f'<circle cx="{m:.1f}" cy="{y}" r="5" style="fill:var(--bar)"/>'
                 f'<text x="{left + width + 10}" y="{y + 4}">{_amount(answer.margin_interval.mean)}</text>'
             )
@@ -169,8 +172,11 @@ class _Page:
         made, w = self.made, self.word
         changes = [[self.name(a), *(f"{q:+.1%}" for q in a.quantiles)] for a in made.answers[1:] if a.quantiles]
         quantiles = [w("plan"), "5 %", "25 %", "50 %", "75 %", "95 %"]
-        worst = [[escape(s.customer), _amount(s.before), _amount(s.after), "" if s.change is None else f"{s.change:+.1%}"]
-                 for s in top.worst if s.after > s.before]  # fmt: skip
+        rises = [shock for shock in top.worst if shock.after > shock.before]
+        worst = [
+            [escape(r.customer), _amount(r.before), _amount(r.after), "" if r.change is None else f"{r.change:+.1%}"]
+            for r in rises
+        ]
         drivers = [[escape(name), _amount(low), _amount(high)] for name, low, high in top.drivers]
         given = [[escape(name), f"{u.mean:g}", f"{u.sd:g}", escape(u.source)] for name, u in (
             (n, getattr(made.assumptions, n)) for n in ("elasticity", "churn_response", "cost_factor"))]  # fmt: skip
@@ -205,4 +211,7 @@ def render_html(made: Comparison, language: str = "en") -> str:
     lang = "zh-CN" if page.zh else "en"
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
     body = "\n".join(page.sections())
-    return f'<!doctype html><html lang="{lang}"><head>{head}<style>{_STYLE}</style></head><body><h1>{title}</h1>\n{body}</body></html>\n'
+    style = f"<style>{_STYLE}</style>"
+    return (
+        f'<!doctype html><html lang="{lang}"><head>{head}{style}</head><body><h1>{title}</h1>\n{body}</body></html>\n'
+    )

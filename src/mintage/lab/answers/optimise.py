@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -32,7 +33,7 @@ _GROUPS: Final = {
 
 
 class Constraints(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """max_bill_increase: of any customer's whole bill, as a share; None: no limit. margin_floor: least margin over revenue.
+    """max_bill_increase: of any customer's bill, as a share; None: no limit. margin_floor: least margin over revenue.
 
     low and high: bounds of each factor on today's rates. digits: significant digits of a found price.
     """
@@ -137,7 +138,7 @@ def _rate_of(price: Any, meter: str) -> Rate:
 
 def _customers(engine: Engine, cells: Sequence[int]) -> list[int]:
     starts = [*engine.roll.offset.tolist(), engine.roll.cells]
-    return [sum(cells[a:b]) for a, b in zip(starts, starts[1:], strict=False)]
+    return [sum(cells[a:b]) for a, b in pairwise(starts)]
 
 
 def _floats(attos: Sequence[int]) -> NDArray[Any]:

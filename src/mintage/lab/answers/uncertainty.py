@@ -1,8 +1,8 @@
 """How sure: customers drawn again with replacement, and every assumption drawn from its own distribution. Seeded.
 
-Each simulated business draws customers from those seen (the bootstrap), a demand elasticity, a churn response and a cost
-factor. A customer's usage moves with the ratio of its new bill to its old one, to the power of the elasticity; bill and
-cost move with usage. Who pays much more may leave. The baseline's own customers do not react.
+Each simulated business draws customers from those seen (the bootstrap), a demand elasticity, a churn response and a
+cost factor. Usage moves with the ratio of a customer's new bill to its old one, to the power of the elasticity; bill
+and cost move with usage. Who pays much more may leave. The baseline's own customers do not react.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COMMON: Final[Mapping[str, tuple[str, ...]]] = {
-    "at": ("at", "timestamp", "occurred", "start_time", "starttime", "created_at", "time", "arrival_time"),
+    "at": ("at", "at_ns", "timestamp", "occurred", "start_time", "starttime", "created_at", "time", "arrival_time"),
     "customer": ("customer", "tenant_id", "tenant", "client_id", "team_id", "account", "user_id", "user", "api_key"),
     "id": ("id", "request_id", "event_id", "call_id"),
     "kind": ("kind",),
