@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mintage.lab.engine.aggregate import Grain, Totals, aggregate
 from mintage.lab.engine.fast import Engine, Evaluated
+from mintage.lab.engine.paths import Ordered, month_of, order_requests, walk_plans
 from mintage.lab.engine.periods import Calendar, Roll, calendar_of, roll_of
 from mintage.lab.engine.reference import reference_quotes
 from mintage.lab.workload import Workload
@@ -25,11 +26,15 @@ __all__ = [
     "Engine",
     "Evaluated",
     "Grain",
+    "Ordered",
     "Roll",
     "Totals",
     "aggregate",
     "calendar_of",
+    "month_of",
     "open_engine",
+    "order_requests",
     "reference_quotes",
     "roll_of",
+    "walk_plans",
 ]

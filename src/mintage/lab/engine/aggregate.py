@@ -56,7 +56,7 @@ def aggregate(workload: Workload, calendar: Calendar, roll: Roll, grain: Grain) 
     connection.register("roll_given", {"customer": np.array(roll.customers, dtype=object), "c": numbers})
     connection.execute("CREATE TABLE roll AS SELECT customer::VARCHAR AS customer, c FROM roll_given")
     meters = workload.meters
-    keys = _keys(workload, calendar, grain)
+    keys = context_keys(workload, calendar, grain)
     sums = ", ".join(f"sum({named(meter)})::BIGINT AS {named(meter)}" for meter in meters)
     groups = ", ".join(f"{sql} AS {name}" for name, sql in keys.items())
     sql = (
@@ -77,7 +77,7 @@ def aggregate(workload: Workload, calendar: Calendar, roll: Roll, grain: Grain) 
     return Totals(np.asarray(cell, dtype=np.int64), context, contexts, columns, roll.cells)
 
 
-def _keys(workload: Workload, calendar: Calendar, grain: Grain) -> dict[str, str]:
+def context_keys(workload: Workload, calendar: Calendar, grain: Grain) -> dict[str, str]:
     keys = {"_period": _step(calendar.starts[1:]), "_model": "model" if "model" in workload.columns else "''"}
     for place, name in enumerate(grain.dimensions):
         keys[f"_d{place}"] = f"coalesce({named(name)}, '')" if name in workload.dimensions else "''"

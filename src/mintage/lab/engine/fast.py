@@ -71,7 +71,7 @@ class Engine:
         by_request = any(price.minimum is not None or price.maximum is not None for price in plan.prices)
         if not by_request:
             totals = self.totals(grain_of(plan, self.calendar))
-            rates = [_context_rates(plan, context, totals, place) for place, context in enumerate(totals.contexts)]
+            rates = [context_rates(plan, context, totals, place) for place, context in enumerate(totals.contexts)]
             unit = unit_of(rates)
             if unit is not None:
                 how["prices"] = "sums"
@@ -239,7 +239,7 @@ def _changes(window: Window, low: int, high: int, holds: Any) -> Iterable[int]:
             yield right + 1
 
 
-def _context_rates(plan: Plan, context: Context, totals: Totals, place: int) -> Mapping[str, Fraction]:
+def context_rates(plan: Plan, context: Context, totals: Totals, place: int) -> Mapping[str, Fraction]:
     """meter -> currency units of one. Raises MintageError("unpriceable") if what counted has no price."""
     where: Dimensions = context.dimensions
     price: Price | None = choose_price(plan, context.model, context.prompt_tokens, context.at_ns, where)
