@@ -34,7 +34,20 @@ def register_kinds(app: App) -> None:
         by_hand=True,
     )
 
+    async def run_billing(context: Context) -> Any:
+        done = await app.billing.lifecycle.tick()
+        return {"fees": done.fees, "lapsed": done.lapsed, "bought": done.bought, "problems": done.problems}
+
+    kinds.register(
+        "billing.run",
+        run_billing,
+        explanation="Do what is due: fees ahead, grants, credit that lapses or is bought, revenue earned, alerts.",
+        running_max=1,
+        by_hand=True,
+    )
+
 
 def ensure_schedules(app: App) -> None:
     """What a Mintage does by itself; the operator may change the times or disable it."""
     app.jobs.schedules.ensure("jobs.prune", "jobs.prune", "17 4 * * *")
+    app.jobs.schedules.ensure("billing.run", "billing.run", "* * * * *")

@@ -84,11 +84,13 @@ class Credit:
         with self._changes.database.read() as connection:
             return [_lot(dict(row)) for row in connection.execute(select).mappings()]
 
-    async def view(self, tenant_id: str) -> list[Lot]:
-        """The customer's lots as of now."""
+    async def view(self, row: WalletRow) -> list[Lot]:
+        """The customer's lots as of now; those of a prepaid wallet add up to its balance."""
+        tenant_id = row.tenant_id
         async with self._turn:
             lots = await asyncio.to_thread(self.lots, tenant_id, open_only=True)
-            for wallet_id in {lot.wallet_id for lot in lots}:
+            own = {row.id} if row.funding != "postpaid" else set()
+            for wallet_id in sorted({lot.wallet_id for lot in lots} | own):
                 await self._look(tenant_id, wallet_id)
         return await asyncio.to_thread(self.lots, tenant_id)
 

@@ -118,6 +118,7 @@ class _Rating:
             max(min(s.start_ns for s in stretches), period.start_ns),
             min(max(s.end_ns for s in stretches), period.end_ns),
         )
+        self.paid = _paid_spans(stretches)
         self.lines: list[PeriodLine] = []
         self.quantities: dict[str, str] = {}
         self.payouts: dict[str, int] = {}
@@ -190,11 +191,12 @@ class _Rating:
 
     def _when(self, charge: ChargeFields, events: Sequence[Event]) -> tuple[Span, Sequence[Event]]:
         """The span that a charge is priced over. A part of a period pays for its part of what lasts."""
-        if self.active == self.whole:
+        if self.paid == [self.whole]:
             return self.whole, events
         metric = getattr(charge, "metric", None)
         if isinstance(charge, Seats) and charge.counted == "prorated":
-            return self.whole, _clipped(events, "seat", "seats", self.active)
+            clipped = [event for span in self.paid for event in _clipped(events, "seat", "seats", span)]
+            return self.whole, clipped
         if metric is not None and metric.aggregate == "weighted_sum":
             kept = [event for event in events if event.kind == metric.kind and event.at_ns < self.active.end_ns]
             return self.whole, _ended(kept, self.active)
@@ -215,6 +217,10 @@ class _Rating:
             money, everyone = self.facts.pools.get(charge.id, (Fraction(0), Fraction(0)))
             units = charge.metric.convert(count(charge.metric, events, span))
             return units, charge.share_out(money, {"own": units, "others": everyone - units})["own"]
+        if isinstance(charge, Seats) and charge.counted == "prorated" and self.paid != [self.whole]:
+            part = Fraction(sum(span.length_ns for span in self.paid), self.whole.length_ns)
+            least, free = Fraction(charge.minimum_seats) * part, Fraction(charge.included) * part
+            charge = msgspec.structs.replace(charge, minimum_seats=least, included=free)
         return charge.price(events, span)
 
     def _not_included(self, charge: Allowance) -> Fraction:
@@ -331,6 +337,19 @@ def _without(row: UsageLine, attos: int, rate_attos: int) -> UsageLine:
 def _one_rate(steps: Sequence[Step]) -> int:
     """The rate of a charge that has only one; 0 where its working shows several."""
     return to_attos(steps[0].rate) if len(steps) == 1 and steps[0].rate > 0 else 0
+
+
+def _paid_spans(stretches: Sequence[Stretch]) -> list[Span]:
+    """The time that is neither on trial nor paused, neighbours joined."""
+    spans: list[Span] = []
+    for stretch in sorted(stretches, key=lambda one: one.start_ns):
+        if stretch.waived:
+            continue
+        if spans and spans[-1].end_ns == stretch.start_ns:
+            spans[-1] = Span(spans[-1].start_ns, stretch.end_ns)
+        else:
+            spans.append(Span(stretch.start_ns, stretch.end_ns))
+    return spans
 
 
 def _clipped(events: Sequence[Event], kind: str, value: str, active: Span) -> list[Event]:

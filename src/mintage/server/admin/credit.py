@@ -78,7 +78,7 @@ async def _tenant(desk: Desk, customer: str) -> Tenant:
 async def show_credit(desk: DeskPart, customer: Path) -> CreditView:
     """The lots of a customer's wallet, in the order in which they came, and its automatic top-up."""
     tenant = await _tenant(desk, customer)
-    lots = await desk.billing.credit.view(tenant.id)
+    lots = await desk.billing.credit.view(await asyncio.to_thread(desk.billing.wallets.get, tenant.id))
     rule = await asyncio.to_thread(desk.billing.topping.rule, tenant)
     return CreditView(
         lots=lots, rule=rule, purchases=await asyncio.to_thread(desk.billing.topping.purchases, tenant.id)
