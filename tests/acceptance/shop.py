@@ -39,7 +39,13 @@ POLICIES: Final = {
     "hasty": "[policies.limits]\nrequests_per_minute = 1",
     "shaped": "[policies.output]\ntrim = true",
 }
-CUSTOMERS: Final = (("rich", "plain", 100), ("poor", "plain", 0), ("hasty", "hasty", 100), ("shaped", "shaped", 100))
+CUSTOMERS: Final = (
+    ("rich", "plain", 100),
+    ("poor", "plain", 0),
+    ("hasty", "hasty", 100),
+    ("shaped", "shaped", 100),
+    ("thrifty", "plain", 100),
+)
 BEHAVIOURS: Final = (
     "say", "think", "tools", "json_schema", "completion",
     "slow", "cut", "busy", "broken", "long", "garbage", "wrong_usage",

@@ -6,6 +6,6 @@ Only MintageError leaves a codec, whatever the bytes are.
 Start with openai/__init__.py, then follow a request through openai/decode_request.py.
 """
 
-from mintage.protocols import anthropic, google, openai
+from mintage.protocols import anthropic, google, openai, reports
 
-__all__ = ["anthropic", "google", "openai"]
+__all__ = ["anthropic", "google", "openai", "reports"]
