@@ -45,7 +45,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     identical: bool
 
 
-@post("/invoices/close", takes=AskClose, status_code=200)
+@post("/invoices/close", takes=AskClose, example={"customer": "acme"}, status_code=200)
 async def close_periods(desk: DeskPart, actor: Actor, body: RawBody) -> Closed:
     """Close every period that has ended, and invoice it."""
     asked = decode(body, AskClose)

@@ -120,7 +120,7 @@ def list_models(desk: DeskPart) -> list[ModelView]:
     return [msgspec.structs.replace(view, problem=view.problem or refused.get(view.name, "")) for view in views]
 
 
-@post("/models/pull", takes=PullModel, status_code=200)
+@post("/models/pull", takes=PullModel, example={"source": "smollm2-135m"}, status_code=200)
 async def pull_model(desk: DeskPart, actor: Actor, body: RawBody) -> Stream:
     """Bring weights in. Answers in lines of JSON: progress, then the model or the problem."""
     return Stream(_pull(desk, actor, decode(body, PullModel)), media_type="application/x-ndjson")
@@ -165,11 +165,23 @@ def _event(**fields: Any) -> bytes:
     return msgspec.json.encode(PullEvent(**fields)) + b"\n"
 
 
-@post("/models", takes=AddModel)
+@post(
+    "/models",
+    takes=AddModel,
+    example={
+        "name": "big",
+        "provider": "openai",
+        "model": "gpt-5-mini",
+        "base_url": "https://api.openai.com/v1",
+        "api_key": "sk-...",
+    },
+)
 async def add_model(desk: DeskPart, actor: Actor, body: RawBody) -> ModelView:
     """Connect an upstream's model."""
     asked = decode(body, AddModel)
-    given = {name: value for name, value in msgspec.structs.asdict(asked).items() if value not in (None, "", False)}
+    needed = ("name", "provider", "model")
+    fields = msgspec.structs.asdict(asked)
+    given = {name: value for name, value in fields.items() if name in needed or value not in (None, "", False)}
     off = {name: False for name in ("tools", "json_schema", "logprobs", "images") if getattr(asked, name) is False}
     entry = await asyncio.to_thread(desk.registry.connect, **given | off)
     await asyncio.to_thread(_record, desk, actor, "model.add", entry.name, source=entry.source)

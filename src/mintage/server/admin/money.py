@@ -110,7 +110,11 @@ async def show_wallet(desk: DeskPart, customer: Path) -> WalletView:
     return _wallet_view(tenant, desk.billing.wallets.balance(tenant.id))
 
 
-@post("/customers/{customer:str}/top-ups", takes=AskTopUp)
+@post(
+    "/customers/{customer:str}/top-ups",
+    takes=AskTopUp,
+    example={"amount": "25.00", "source": "bank", "source_id": "statement-7-line-3"},
+)
 async def top_up(desk: DeskPart, actor: Actor, customer: Path, body: RawBody) -> WalletView:
     """Add money to a customer's wallet, once per source."""
     asked = decode(body, AskTopUp)

@@ -59,7 +59,7 @@ def show_plan(desk: DeskPart, plan: Path) -> PlanView:
     return PlanView(id=plan, versions=versions, plan=msgspec.Raw(latest.canonical))
 
 
-@put("/customers/{customer:str}/plan", takes=AssignPlan)
+@put("/customers/{customer:str}/plan", takes=AssignPlan, example={"plan": "payg"})
 async def assign_plan(desk: DeskPart, actor: Actor, customer: Path, body: RawBody) -> Assignment:
     """Give a customer a plan from now on; opens the wallet and credits the plan's grants once."""
     asked = decode(body, AssignPlan)
