@@ -34,6 +34,7 @@ from mintage.books import CommitLog, Database, Ledger, LedgerReader, Shipper
 from mintage.console import ConsoleServices, console_router
 from mintage.engines import Capabilities, EngineRoom, Health
 from mintage.gateway import Caller, Gateway, KeyLimits, Route, Snapshot
+from mintage.jobs import Jobs
 from mintage.pricing import compile_plan, freeze_plan, load_plan
 from mintage.registry import Registry
 from mintage.server import AsgiBridge, HttpServer
@@ -183,7 +184,7 @@ async def open_world(home: Path, clock: Clock | None = None, port: int = 0) -> A
     services = ConsoleServices(
         settings=settings, clock=clock, log=log, ledger=ledger, reader=LedgerReader(database), accounts=accounts,
         gateway=gateway, billing=Billing(accounts, log, ledger, catch_up), registry=registry,
-        engines=EngineRoom(registry, settings), reports=reports, catch_up=catch_up,
+        engines=EngineRoom(registry, settings), jobs=Jobs(database, clock), reports=reports, catch_up=catch_up,
     )  # fmt: skip
     bridge = AsgiBridge(Litestar(route_handlers=[console_router(services)], openapi_config=None, logging_config=None))
     server = HttpServer(routes={}, fallback=bridge)

@@ -56,6 +56,7 @@ def make_pages(app: App, admin_token: str, base_url: str) -> Litestar:
         billing=app.billing,
         registry=app.registry,
         engines=app.engines,
+        jobs=app.jobs,
         reports=app.reports,
         catch_up=app.shipping.sync,
         unsellable=lambda: app.unpriceable,

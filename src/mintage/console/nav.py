@@ -46,6 +46,7 @@ DESK: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
         (
             Place("staff", "/console/staff", "staff.read"),
             Place("audit", "/console/audit", "audit.read"),
+            Place("jobs", "/console/jobs", "jobs.read"),
             Place("settings", "/console/settings", "operator.read"),
         ),
     ),

@@ -11,6 +11,7 @@ from mintage.billing import Billing
 from mintage.books import CommitLog, Ledger, LedgerReader, Shipper
 from mintage.engines import EngineRoom
 from mintage.gateway import Gateway
+from mintage.jobs import Jobs
 from mintage.registry import Registry
 
 
@@ -30,6 +31,7 @@ class ConsoleServices:
     billing: Billing
     registry: Registry
     engines: EngineRoom
+    jobs: Jobs
     reports: Callable[[], Awaitable[Shipper]]
     catch_up: Callable[[], Awaitable[int]]
     unsellable: Callable[[], Mapping[str, MintageError]] = dict

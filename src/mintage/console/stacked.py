@@ -39,6 +39,7 @@ def stacked(
     rows: Sequence[UsageRow],
     key: str,
     names: Mapping[str, str],
+    *,
     start_ns: int,
     end_ns: int,
     currency: str,
@@ -54,22 +55,24 @@ def stacked(
     order = sorted(sums, key=lambda name: (-sum(sums[name]), name))
     lines = [Line(names.get(name, name) or text.NONE, sums[name]) for name in order[:LINES]]
     if rest := order[LINES:]:
-        lines.append(
-            Line(t("usage.others", count=len(rest)), [sum(day) for day in zip(*map(sums.get, rest), strict=True)])
-        )  # type: ignore[arg-type]
-    totals = [sum(line.nanos[number] for line in lines) for number in range(len(days))]
+        others = [sum(day) for day in zip(*(sums[name] for name in rest), strict=True)]
+        lines.append(Line(t("usage.others", count=len(rest)), others))
+    total = sum(sum(line.nanos) for line in lines)
     return Stacked(
         currency=currency,
         symbol=text.symbol_of(currency),
         times=[at // 10**9 for at in range(start_ns, end_ns, _DAY_NS)],
         lines=lines,
-        captions=[_caption(day, number, lines, totals[number], currency, t) for day, number in days.items()],
-        summary=t("usage.chart_summary", total=money(sum(totals), currency).text, days=len(days)),
+        captions=[
+            _caption(day, [(line.name, line.nanos[number]) for line in lines], currency, t)
+            for day, number in days.items()
+        ],
+        summary=t("usage.chart_summary", total=money(total, currency).text, days=len(days)),
         empty=not lines,
     )
 
 
-def _caption(day: str, number: int, lines: list[Line], total: int, currency: str, t: Translator) -> str:
-    parts = [f"{line.name} {money(line.nanos[number], currency).text}" for line in lines if line.nanos[number]]
-    said = t("usage.point", when=day, total=money(total, currency).text)
-    return f"{said} ({' · '.join(parts)})" if len(parts) > 1 else said
+def _caption(day: str, parts: list[tuple[str, int]], currency: str, t: Translator) -> str:
+    said = t("usage.point", when=day, total=money(sum(nanos for _, nanos in parts), currency).text)
+    named = [f"{name} {money(nanos, currency).text}" for name, nanos in parts if nanos]
+    return f"{said} ({' · '.join(named)})" if len(named) > 1 else said

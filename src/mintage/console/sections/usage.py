@@ -99,7 +99,9 @@ async def usage_values(visit: Visit, asked: Asked, *, costs: bool = True) -> dic
         by_day = await reports.usage_by(["day", SPLITS[chart_by]], asked.start_ns, asked.end_ns, asked.filters)
     names = await _names(visit, asked, [*rows, *by_day])
     currency = asked.tenant.currency if asked.tenant is not None else services.settings.currency
-    chart = stacked(by_day, SPLITS[chart_by], names, asked.start_ns, asked.end_ns, currency, t)
+    chart = stacked(
+        by_day, SPLITS[chart_by], names, start_ns=asked.start_ns, end_ns=asked.end_ns, currency=currency, t=t
+    )
     now_ns = services.clock.now_ns()
     return {
         "asked": asked,
@@ -171,7 +173,7 @@ def _figures(row: UsageRow) -> tuple[int, int, int, int, int]:
 def _sums(currency: str, *figures_: int, costs: bool) -> list[Cell]:
     requests, read, written, charge, cost = figures_
     cells = [number(requests), number(read), number(written), amount(charge, currency)]
-    return cells + [amount(cost, currency), amount(charge - cost, currency, shade="margin")] if costs else cells
+    return [*cells, amount(cost, currency), amount(charge - cost, currency, shade="margin")] if costs else cells
 
 
 def _key(visit: Visit, name: str, value: str, names: Mapping[str, str]) -> Cell:
