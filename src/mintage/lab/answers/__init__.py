@@ -4,6 +4,7 @@ In: a workload, plans, costs, assumptions. Out: a Comparison as data, JSON, Parq
 together, uncertainty.py says how sure, optimise.py searches, html.py shows. Start with compare.
 """
 
+from mintage.lab.answers.backtest import BacktestRow, Issued, backtest
 from mintage.lab.answers.compare import Comparison, PlanAnswer, Shock, compare
 from mintage.lab.answers.files import read_answers, write_answers
 from mintage.lab.answers.html import render_html
@@ -12,13 +13,16 @@ from mintage.lab.answers.uncertainty import Assumptions, Interval, Uncertain
 
 __all__ = [
     "Assumptions",
+    "BacktestRow",
     "Comparison",
     "Constraints",
     "Interval",
+    "Issued",
     "Optimum",
     "PlanAnswer",
     "Shock",
     "Uncertain",
+    "backtest",
     "compare",
     "optimise",
     "read_answers",

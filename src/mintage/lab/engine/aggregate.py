@@ -78,18 +78,18 @@ def aggregate(workload: Workload, calendar: Calendar, roll: Roll, grain: Grain) 
 
 
 def context_keys(workload: Workload, calendar: Calendar, grain: Grain) -> dict[str, str]:
-    keys = {"_period": _step(calendar.starts[1:]), "_model": "model" if "model" in workload.columns else "''"}
+    keys = {"_period": step_sql(calendar.starts[1:]), "_model": "model" if "model" in workload.columns else "''"}
     for place, name in enumerate(grain.dimensions):
         keys[f"_d{place}"] = f"coalesce({named(name)}, '')" if name in workload.dimensions else "''"
     prompt = " + ".join(
         n for n in ("input_tokens", "cached_read_tokens", "cache_write_tokens") if n in workload.columns
     )
-    keys["_prompt"] = _step([bound + 1 for bound in grain.thresholds], prompt or "0")
-    keys["_instant"] = _step(list(grain.instants))
+    keys["_prompt"] = step_sql([bound + 1 for bound in grain.thresholds], prompt or "0")
+    keys["_instant"] = step_sql(list(grain.instants))
     return keys
 
 
-def _step(edges: Sequence[int], value: str = "at_ns") -> str:
+def step_sql(edges: Sequence[int], value: str = "at_ns") -> str:
     """How many edges a value has reached: 0 before the first. A balanced tree, so that many edges cost little."""
     if not edges:
         return "0::BIGINT"

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from mintage.base import ATTOS_PER_UNIT, MintageError
-from mintage.lab.engine.aggregate import Grain, Totals, context_keys
+from mintage.lab.engine.aggregate import Grain, Totals, context_keys, step_sql
 from mintage.lab.engine.fast import Engine, context_rates, grain_of
-from mintage.lab.workload.table import connect, named
+from mintage.lab.workload.table import connect, named, quoted
 from mintage.pricing import Plan
 from mintage.pricing.paths import FIELDS, WalletRules, rules_of, walk_wallets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_CODES_LIMIT: Final = 10_000_000
 
 
 class Ordered(msgspec.Struct, frozen=True):
@@ -33,52 +35,101 @@ class Ordered(msgspec.Struct, frozen=True):
 
 
 def order_requests(engine: Engine, grain: Grain) -> Ordered:
-    """Sort the workload once. The contexts are those of the grain's totals."""
+    """Requests by customer and time, with the contexts of the grain's totals.
+
+    Files that we wrote are in that order already, which is checked; others are sorted.
+    """
     import numpy as np
 
     totals = engine.totals(grain)
     names = [meter for meter, sums in totals.sums.items() if sums.any()]
     connection = connect(engine.workload.threads)
-    _register(connection, engine, totals, grain)
-    keys = context_keys(engine.workload, engine.calendar, grain)
-    key = "concat_ws('|', " + ", ".join(f"({sql})::VARCHAR" for name, sql in keys.items() if name != "_period") + ")"
-    month = "(year(make_timestamp(at_ns // 1000)) * 12 + month(make_timestamp(at_ns // 1000)))::INTEGER"
+    connection.execute("SET preserve_insertion_order = true")
+    counts = engine.workload.query("SELECT customer, count(*) FROM {w} WHERE kind = 'usage' GROUP BY ALL ORDER BY ALL")
+    lengths = dict(counts)
+    offsets = np.cumsum([0, *(lengths.get(customer, 0) for customer in engine.roll.customers)]).astype(np.int64)
+    code, known = _codes(engine, totals, grain)
     listed = ", ".join(named(name) for name in names)
-    found = connection.execute(
-        f"SELECT roll.c AS c, at_ns, {month} AS m, ctx.number AS k, {listed} FROM {engine.workload.source} "
-        f"JOIN roll USING (customer) JOIN ctx ON ctx.text = {key} WHERE kind = 'usage' ORDER BY c, at_ns, id"
-    ).fetchnumpy()
-    counts = np.bincount(found["c"], minlength=len(engine.roll.customers))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    meters = np.empty((len(found["c"]), len(names)), dtype=np.int64)
+    sql = (
+        f"SELECT at_ns, {_month(engine)} AS m, {code} AS k, {listed} FROM {engine.workload.source} WHERE kind = 'usage'"
+    )
+    found = connection.execute(sql).fetchnumpy() if _customers_together(engine) else {}
+    if not found or not _strictly_later(found["at_ns"], offsets):
+        found = connection.execute(f"{sql} ORDER BY customer, at_ns, id").fetchnumpy()
+    meters = np.empty((len(found["at_ns"]), len(names)), dtype=np.int64)
     for place, name in enumerate(names):
         meters[:, place] = found.pop(name)
     return Ordered(
         offsets=offsets,
         at_ns=np.asarray(found["at_ns"], dtype=np.int64),
         months=np.asarray(found["m"], dtype=np.int32),
-        contexts=np.asarray(found["k"], dtype=np.int32),
+        contexts=known[np.asarray(found["k"], dtype=np.int64)],
         meters=meters,
         names=names,
         totals=totals,
     )
 
 
-def _register(connection: Any, engine: Engine, totals: Totals, grain: Grain) -> None:
+def _customers_together(engine: Engine) -> bool:
+    """Whether the file holds each customer's rows together, customers by name."""
+    path = quoted(engine.workload.path)
+    rows = engine.workload.query(
+        "SELECT customer, max(file_row_number) - min(file_row_number) + 1 - count(*) "
+        f"FROM read_parquet({path}, file_row_number = true) GROUP BY customer ORDER BY min(file_row_number)"
+    )
+    names = [row[0] for row in rows]
+    return names == sorted(names) and not any(row[1] for row in rows)
+
+
+def _strictly_later(at_ns: NDArray[Any], offsets: NDArray[Any]) -> bool:
+    """Whether each request of a customer is later than the one before it: then there is only one order."""
+    later = at_ns[1:] > at_ns[:-1]
+    starts = offsets[1:-1]
+    later[starts[(starts > 0) & (starts < len(at_ns))] - 1] = True
+    return bool(later.all())
+
+
+def _month(engine: Engine) -> str:
+    """The calendar month in UTC as SQL: year x 12 + month."""
+    first, last = (month_of(at) for at in (engine.calendar.spans[0].start_ns, engine.calendar.spans[-1].end_ns))
+    edges = [_month_start_ns(number) for number in range(first + 1, last + 1)]
+    return f"({first} + {step_sql(edges)})::INTEGER"
+
+
+def _month_start_ns(number: int) -> int:
+    year, month = divmod(number - 1, 12)
+    return int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp()) * 10**9
+
+
+def _codes(engine: Engine, totals: Totals, grain: Grain) -> tuple[str, NDArray[Any]]:
+    """SQL of a number for each combination of keys, and from that number the context's."""
     import numpy as np
 
-    customers = np.array(engine.roll.customers, dtype=object)
-    connection.register("given_roll", {"customer": customers, "c": np.arange(len(customers), dtype=np.int32)})
-    connection.execute("CREATE TABLE roll AS SELECT customer::VARCHAR AS customer, c FROM given_roll")
-    texts = []
-    for context in totals.contexts:
-        prompt = sum(context.prompt_tokens > bound for bound in grain.thresholds)
-        instant = sum(context.at_ns >= at for at in grain.instants)
-        named_values = [context.dimensions.get(name, "") for name in grain.dimensions]
-        texts.append("|".join([context.model, *named_values, str(prompt), str(instant)]))
-    ids = np.arange(len(texts), dtype=np.int32)
-    connection.register("given_ctx", {"text": np.array(texts, dtype=object), "number": ids})
-    connection.execute("CREATE TABLE ctx AS SELECT text::VARCHAR AS text, number FROM given_ctx")
+    keys = context_keys(engine.workload, engine.calendar, grain)
+    texts = [("_model", [c.model for c in totals.contexts])]
+    for place, name in enumerate(grain.dimensions):
+        texts.append((f"_d{place}", [c.dimensions.get(name, "") for c in totals.contexts]))
+    prompts = [sum(c.prompt_tokens > bound for bound in grain.thresholds) for c in totals.contexts]
+    instants = [sum(c.at_ns >= at for at in grain.instants) for c in totals.contexts]
+    sql, size, numbers = "0::BIGINT", 1, [0] * len(totals.contexts)
+    for key, values in texts:
+        levels = sorted(set(values))
+        cases = " ".join(f"WHEN {quoted(value)} THEN {place}" for place, value in enumerate(levels))
+        sql = f"({sql}) * {len(levels)} + CASE {keys[key]} {cases} ELSE 0 END"
+        numbers = [n * len(levels) + levels.index(v) for n, v in zip(numbers, values, strict=True)]
+        size *= len(levels)
+    for key, places, count in (
+        ("_prompt", prompts, len(grain.thresholds) + 1),
+        ("_instant", instants, len(grain.instants) + 1),
+    ):
+        sql = f"({sql}) * {count} + {keys[key]}"
+        numbers = [n * count + place for n, place in zip(numbers, places, strict=True)]
+        size *= count
+    if size > _CODES_LIMIT:
+        raise MintageError("unsupported", f"More than {_CODES_LIMIT:,} price contexts.", "Use fewer dimensions.")
+    known = np.zeros(size, dtype=np.int32)
+    known[numbers] = np.arange(len(numbers), dtype=np.int32)
+    return sql, known
 
 
 def rates_in_attos(plan: Plan, ordered: Ordered) -> NDArray[Any]:

@@ -36,6 +36,7 @@ def walk(
     free = np.empty(LOTS + 2, np.int64)
     age = np.empty(LOTS + 2, np.int64)
     count = made = 0
+    charged = bought = given = short = breakage = lapsed = cash = top_ups = refused = 0
     balance = rest = spent = used = 0
     month = minute = -1
     width = meters.shape[1]
@@ -51,9 +52,9 @@ def walk(
         gone = 0
         while gone < count and ends[gone] <= now:
             if free[gone]:
-                out[5] += left[gone]
+                lapsed += left[gone]
             else:
-                out[4] += left[gone]
+                breakage += left[gone]
             balance -= left[gone]
             gone += 1
         if per_minute > 0:
@@ -61,7 +62,7 @@ def walk(
                 minute = now // 60_000_000_000
                 used = 0
             if used + tokens[event] > per_minute:
-                out[9] += 1
+                refused += 1
                 if gone:
                     for i in range(gone, count):
                         ends[i - gone], left[i - gone] = ends[i], left[i]
@@ -91,8 +92,8 @@ def walk(
                 out[10] = 1
                 return
             spent += price
-            out[6] += price
-            out[7] += 1
+            cash += price
+            top_ups += 1
             end = NEVER_NS if life == NEVER_NS else min(now + life, NEVER_NS)
             if credit > 0:
                 count = insert(ends, left, free, age, count, end, credit, 0, made)
@@ -102,21 +103,21 @@ def walk(
                 made += 1
             balance += credit + bonus
             buy = balance < nanos
-        out[0] += nanos
+        charged += nanos
         due = nanos
         front = 0
         while due > 0 and front < count:
             part = min(due, left[front])
             if free[front]:
-                out[2] += part
+                given += part
             else:
-                out[1] += part
+                bought += part
             left[front] -= part
             due -= part
             balance -= part
             if left[front] == 0:
                 front += 1
-        out[3] += due
+        short += due
         if front:
             for i in range(front, count):
                 ends[i - front], left[i - front] = ends[i], left[i]
@@ -131,8 +132,8 @@ def walk(
                     out[10] = 1
                     return
                 spent += price
-                out[6] += price
-                out[7] += 1
+                cash += price
+                top_ups += 1
                 end = NEVER_NS if life == NEVER_NS else min(now + life, NEVER_NS)
                 if credit > 0:
                     count = insert(ends, left, free, age, count, end, credit, 0, made)
@@ -146,11 +147,12 @@ def walk(
         for i in range(count):
             if ends[i] <= closing:
                 if free[i]:
-                    out[5] += left[i]
+                    lapsed += left[i]
                 else:
-                    out[4] += left[i]
+                    breakage += left[i]
                 balance -= left[i]
-    out[8] = balance
+    out[0], out[1], out[2], out[3], out[4] = charged, bought, given, short, breakage
+    out[5], out[6], out[7], out[8], out[9] = lapsed, cash, top_ups, balance, refused
 
 
 @njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]
