@@ -75,10 +75,10 @@ class SpendCaps:
             raise MintageError(
                 "invalid_request", "Alerts are percents in order, from 1 to 1000.", "Write 50,80,100.", param="alerts"
             )
-        row = msgspec.structs.asdict(cap) | {"alerts": ",".join(map(str, cap.alerts)), "tenant_id": tenant.id}
+        row = msgspec.structs.asdict(cap) | {"alerts": ",".join(map(str, cap.alerts))}
         with self._changes.change(actor, "spend_cap.set", tenant.id, tenant_id=tenant.id, **row) as change:
             change.connection.execute(spend_caps.delete().where(spend_caps.c.tenant_id == tenant.id))
-            change.connection.execute(spend_caps.insert().values(**row))
+            change.connection.execute(spend_caps.insert().values(tenant_id=tenant.id, **row))
         return cap
 
     def remove(self, actor: str, tenant: Tenant) -> None:
@@ -99,7 +99,8 @@ class SpendCaps:
     def spent_nanos(self, tenant_id: str, cap: SpendCap, now_ns: int) -> int:
         """What requests of the running period came to, as settled."""
         start = period_start_ns(cap.every, now_ns)
-        rows = self._ledger.usage_lines(tenant_id, start, (now_ns // BUCKET_NS + 1) * BUCKET_NS)
+        # an invoice may have closed this quarter of an hour already: what comes now counts in the next
+        rows = self._ledger.usage_lines(tenant_id, start, (now_ns // BUCKET_NS + 2) * BUCKET_NS)
         return sum(row.attos for row in rows if row.product not in SYSTEM_PRODUCTS) // ATTOS_PER_NANO
 
     def check(self, tenant: Tenant) -> list[SpendAlert]:

@@ -126,7 +126,7 @@ class Closing:
         first, _ = chain_of(history, place)
         begun_ns = history[place].period_at(history[first].started_ns).start_ns
         start_ns = begun_ns if closed_ns is None else max(closed_ns, begun_ns)
-        if start_ns >= now:
+        if start_ns > now:
             return None
         period = history[place].period_at(start_ns)
         base_ns = max(period.start_ns, start_ns) if first and period.index == 0 else period.start_ns
@@ -134,7 +134,7 @@ class Closing:
         end_ns = period.end_ns if ended_ns is None else min(period.end_ns, ended_ns)
         if end_ns <= now and (early or end_ns + self.grace_ns() <= now):
             return Due(period, base_ns, start_ns, end_ns, True)
-        soon_ns = min(end_ns, -(-now // BUCKET_NS) * BUCKET_NS)
+        soon_ns = min(end_ns, max(-(-now // BUCKET_NS) * BUCKET_NS, start_ns + BUCKET_NS * (start_ns == now)))
         if not early or soon_ns <= start_ns:
             return None
         return Due(period, base_ns, start_ns, soon_ns, soon_ns == period.end_ns)

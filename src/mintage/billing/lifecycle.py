@@ -242,7 +242,7 @@ class Lifecycle:
         start_ns = current.period_at(now).start_ns
         closed_ns = await asyncio.to_thread(self._billing.invoices.closed_until_ns, tenant.id) or start_ns
         billed = await asyncio.to_thread(self._used, tenant.id, start_ns, max(closed_ns, start_ns))
-        total = await asyncio.to_thread(self._used, tenant.id, start_ns, (now // BUCKET_NS + 1) * BUCKET_NS)
+        total = await asyncio.to_thread(self._used, tenant.id, start_ns, (now // BUCKET_NS + 2) * BUCKET_NS)
         if (thresholds.reached(total) or Fraction(0)) <= (thresholds.reached(billed) or Fraction(0)):
             return 0
         return len(await self._billing.closing.close(SYSTEM, tenant, early=True))

@@ -141,7 +141,7 @@ async def list_usage(
 ) -> Page[UsageView]:
     """Usage of one customer, or of a page of customers, by model, meter and rate. Days are UTC; end is not included."""
     start_ns = day_ns(start, "start") or 0
-    end_ns = day_ns(end, "end") or (desk.clock.now_ns() // _QUARTER_NS + 1) * _QUARTER_NS
+    end_ns = day_ns(end, "end") or (desk.clock.now_ns() // _QUARTER_NS + 2) * _QUARTER_NS
     await desk.catch_up()
 
     def read() -> Page[UsageView]:
