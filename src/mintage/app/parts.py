@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final, Self
 
 from mintage.accounts import Accounts
+from mintage.app.backup import check_marker
 from mintage.app.budgets import load_budgets
 from mintage.app.work import ensure_schedules, register_kinds
 from mintage.base import Clock, MintageError, Settings, SystemClock
@@ -93,6 +94,7 @@ class App:
     async def open(cls, settings: Settings, *, clock: Clock | None = None) -> Self:
         """Lock the home, migrate, replay the log, release what a crash left held. Engines start with refresh()."""
         home = Home(settings.home_path)
+        check_marker(home)
         home.lock()
         try:
             app = cls._assemble(settings, clock or SystemClock(), home)

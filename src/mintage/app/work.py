@@ -46,6 +46,14 @@ def register_kinds(app: App) -> None:
         by_hand=True,
     )
 
+    kinds.register(
+        "backup",
+        "mintage.app.backup:run_backup",
+        explanation="Back up the home to a folder; keeps the newest seven.",
+        running_max=1,
+        by_hand=True,
+    )
+
 
 def ensure_schedules(app: App) -> None:
     """What a Mintage does by itself; the operator may change the times or disable it."""

@@ -156,6 +156,10 @@ class Database:
         config.set_main_option("path_separator", "os")
         return config
 
+    def versions(self) -> tuple[str | None, list[str]]:
+        """The version that the tables are at (None: there are none), and all that this program knows, in order."""
+        return self._version(), sorted(file.name[:4] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
     def _version(self) -> str | None:
         with self.read() as connection:
             if not sa.inspect(connection).has_table("alembic_version"):

@@ -16,6 +16,7 @@ from mintage.cli import (
     finance,
     invoices,
     jobs,
+    keeping,
     keys,
     lab,
     ledger,
@@ -61,7 +62,7 @@ def root(
 
 price.app.command()(price_book.reconcile)
 price.app.add_typer(price_book.app, name="book")
-for command in (serve.run, serve.serve, serve.demo, money.topup, money.usage, money.balances, money.pnl):
+for command in (serve.run, serve.serve, serve.demo, money.topup, money.usage, money.balances, money.pnl, keeping.backup, keeping.restore, keeping.doctor):
     app.command()(command)
 for group, name in (
     (customers.app, "customers"),
