@@ -127,8 +127,9 @@ class Credentials:
         if row is not None and row["totp_confirmed_ns"] is not None:
             raise MintageError("conflict", "A second factor is set up already.", "Remove it first.")
         secret = new_secret()
+        sealed = self._vault.seal(_seal_name(person.id), secret)
         with self._change(person, "totp.begin") as change:
-            store(change, person.id, totp_sealed=self._vault.seal(_seal_name(person.id), secret), totp_step=0)
+            store(change, person.id, totp_sealed=sealed, totp_step=0)
         return NewTotp(secret=text_of(secret), uri=provisioning_uri(secret, issuer=issuer, account=person.email))
 
     def confirm_totp(self, person: Person, code: str) -> RecoveryCodes:

@@ -39,6 +39,11 @@ def _nobodys_hash() -> str:
     return _hasher().hash("nobody has this password")
 
 
+def _is_text(password: str) -> bool:
+    """Half a surrogate pair, as JSON can escape it, is no text and cannot be hashed."""
+    return not any("\ud800" <= char <= "\udfff" for char in password)
+
+
 def _normal(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
@@ -48,7 +53,7 @@ def check_password(password: str, *, own: tuple[str, ...] = ()) -> str:
 
     Raises invalid_request.
     """
-    clean = _normal(password)
+    clean = _normal(password) if _is_text(password) else ""
     if not LENGTH_MIN <= len(clean) <= LENGTH_MAX:
         raise _weak(f"The password has {len(clean)} characters.", f"Use {LENGTH_MIN} to {LENGTH_MAX}.")
     rest = clean.casefold()
@@ -73,7 +78,7 @@ def verify_password(stored: str | None, password: str) -> bool:
     """Takes the same time whether there is a password or not. Raises rate_limited when too many are being checked."""
     from argon2.exceptions import InvalidHashError, VerificationError
 
-    if len(password) > LENGTH_MAX:
+    if len(password) > LENGTH_MAX or not _is_text(password):
         return False
     with _Turn():
         try:

@@ -63,6 +63,11 @@ class Vault:
         self._ring: dict[bytes, SealingKey] = {}
         self._newest: SealingKey | None = None
 
+    def open(self) -> None:
+        """Read the master key and the data keys now, and make a new home's: at start, where a wrong key is seen best.
+        Else the first use does it, which must not be inside a transaction."""
+        self._sealing()
+
     def seal(self, name: str, value: bytes) -> bytes:
         return self._sealing().seal(name, value)
 

@@ -17,6 +17,7 @@ from mintage.base import Clock, MintageError, Settings, SystemClock
 from mintage.base.addresses import TrustedProxies
 from mintage.billing import Billing, KeySnapshot
 from mintage.books import CommitLog, Database, Home, Ledger, Report, Shipper, export_in_child, verify_in_child
+from mintage.content import FileStore
 from mintage.engines import EngineRoom
 from mintage.gateway import (
     Breaker,
@@ -39,6 +40,8 @@ from mintage.registry import Registry
 _log: Final = logging.getLogger("mintage.app")
 #: Under this name the vault seals the upstream keys that the registry's manifests carry.
 _UPSTREAM_KEYS: Final = "registry/upstream"
+#: And under this one the keys that tenants' files are encrypted with.
+_TENANT_KEYS: Final = "content/tenants"
 
 
 class _Shipping:
@@ -82,6 +85,7 @@ class App:
     cost_book: CostBook
     jobs: Jobs
     runner: Runner
+    files: FileStore
     keys: KeySnapshot | None = None
     unpriceable: dict[str, MintageError] = field(default_factory=dict)  # models that cannot be sold, and why
     _limits: dict[str, KeyLimits] = field(default_factory=dict)
@@ -120,6 +124,7 @@ class App:
         shipper = Shipper(home.path / "log.db", home.path / "books.db", home.path / "lake")
         shipping = _Shipping(shipper)
         accounts = Accounts(database, clock, home.path, master_key=settings.master_key)
+        accounts.vault.open()
         registry = Registry(
             home.path,
             clock=clock,
@@ -151,6 +156,12 @@ class App:
             cost_book=BookShelf(home.path / "prices").open(),
             jobs=jobs,
             runner=jobs.runner(home=home.path, children=settings.job_children, here=settings.job_tasks),
+            files=FileStore(
+                home.path / "content",
+                clock,
+                seal=lambda raw: accounts.vault.seal(_TENANT_KEYS, raw),
+                unseal=lambda raw: accounts.vault.unseal(_TENANT_KEYS, raw),
+            ),
         )
 
     async def refresh(self, *, models: bool = False) -> None:
