@@ -32,6 +32,7 @@ from mintage.cli import (
     serve,
     staff,
     subscriptions,
+    taxes,
     users,
 )
 
@@ -62,7 +63,18 @@ def root(
 
 price.app.command()(price_book.reconcile)
 price.app.add_typer(price_book.app, name="book")
-for command in (serve.run, serve.serve, serve.demo, money.topup, money.usage, money.balances, money.pnl, keeping.backup, keeping.restore, keeping.doctor):
+for command in (
+    serve.run,
+    serve.serve,
+    serve.demo,
+    money.topup,
+    money.usage,
+    money.balances,
+    money.pnl,
+    keeping.backup,
+    keeping.restore,
+    keeping.doctor,
+):
     app.command()(command)
 for group, name in (
     (customers.app, "customers"),
@@ -79,6 +91,9 @@ for group, name in (
     (evaluate.app, "evaluate"),
     (invoices.app, "invoices"),
     (events.app, "events"),
+    (taxes.tax, "tax"),
+    (taxes.currency, "currency"),
+    (taxes.billing, "billing"),
     (ledger.ledger, "ledger"),
     (ledger.books, "books"),
     (models.app, "models"),

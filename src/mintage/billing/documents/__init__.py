@@ -7,6 +7,7 @@ Start with pdf.py and invoice.typ (what is seen), then einvoice.py (EN 16931), e
 from mintage.billing.documents.einvoice import credit_note_xml, factur_x, invoice_xml
 from mintage.billing.documents.export import FORMATS, export_lines
 from mintage.billing.documents.mail import Attachment, MailServer, send_mail
+from mintage.billing.documents.make import make_document
 from mintage.billing.documents.pdf import render_credit_note, render_invoice
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "export_lines",
     "factur_x",
     "invoice_xml",
+    "make_document",
     "render_credit_note",
     "render_invoice",
     "send_mail",
