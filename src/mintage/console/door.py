@@ -13,7 +13,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from mintage.accounts import COOKIE, SESSION_LIFE_S, Accounts, Session, allows
+from mintage.accounts import COOKIE, SESSION_LIFE_S, Accounts, Caller, Session, allows
 from mintage.base import MintageError
 from mintage.console.render import PAGE_HEADERS, Reader, page
 from mintage.console.services import ConsoleServices
@@ -26,6 +26,7 @@ HOME: Final = "/console"
 _NEXT: Final = re.compile(r"/(console|portal)(/[A-Za-z0-9._~-]+)*(\?[A-Za-z0-9._~=&%+:,-]*)?\Z")
 _NEXT_LIMIT: Final = 1_000
 _REASONS: Final = ("expired", "refused", "signed_out")
+_THROTTLED: Final = "rate_limited"
 _FORM_LIMIT_BYTES: Final = 256 * 1024  # a plan is written in a form
 _FIELDS_LIMIT: Final = 64
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,128}\Z")
@@ -97,11 +98,13 @@ def _sign_in_page(
     token: str = "",
     next_: str = HOME,
     status: int = 200,
+    email: str = "",
 ) -> Response[bytes]:
     reader = Reader(request)
     values = {
         "page_title": reader.t("sign_in.title"), "operator": services.settings.operator, "body_class": "at-door",
         "reason": reason, "token": token, "next": next_, "command": LINK_COMMAND,
+        "email": email[:254],
     }  # fmt: skip
     return page(request, "sign_in.html", values, status=status, reader=reader)
 
@@ -124,18 +127,38 @@ async def sign_in_link(request: AnyRequest, services: Services, token: FromPath[
 
 @post("/console/sign-in", status_code=303)
 async def sign_in(request: AnyRequest, services: Services) -> Response[Any]:
+    """By a one-time link, or by address, password and, where one is set up, a code."""
     check_origin(request)
     form = await read_form(request)
     next_ = safe_next(form.get("next"))
     try:
-        session = await asyncio.to_thread(services.accounts.sessions.redeem, _token_of(form.get("token", "")))
+        session = await _begin(request, services.accounts, form)
     except MintageError as error:
-        if error.code != "unauthenticated":
+        if error.code not in ("unauthenticated", _THROTTLED):
             raise
-        return _sign_in_page(request, services, reason="refused", next_=next_, status=401)
+        by_password = "email" in form
+        reason = "throttled" if error.code == _THROTTLED else "wrong" if by_password else "refused"
+        if error.details.get("needs") == "code":
+            reason = "code"
+        return _sign_in_page(
+            request, services, reason=reason, next_=next_, status=error.status, email=form.get("email", "")
+        )
     return Redirect(
         next_, status_code=303, headers=PAGE_HEADERS, cookies=[_cookie(request, session.token, SESSION_LIFE_S)]
     )
+
+
+async def _begin(request: AnyRequest, accounts: Accounts, form: dict[str, str]) -> Session:
+    client = request.client
+    caller = Caller(
+        address=client.host if client is not None else "",
+        agent=request.headers.get("user-agent", ""),
+        replaces=request.cookies.get(COOKIE),
+    )
+    if "email" in form:
+        given = (form["email"], form.get("password", ""), form.get("code", "").strip())
+        return await asyncio.to_thread(accounts.sessions.sign_in, *given, caller)
+    return await asyncio.to_thread(accounts.sessions.redeem, _token_of(form.get("token", "")), caller)
 
 
 @post("/console/sign-out", status_code=303)

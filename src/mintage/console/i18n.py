@@ -23,7 +23,8 @@ DEFAULT_LANGUAGE: Final = "en"
 LANGUAGES: Final[tuple[str, ...]] = ("en", "zh")
 _TAGS: Final = {"en": "en", "zh": "zh-Hans"}
 #: Phrases that scripts show. The page carries these and no others.
-_SCRIPT_SECTIONS: Final = ("site.theme_", "site.live", "site.offline", "site.connecting", "playground.", "chart.hint",
+_SCRIPT_SECTIONS: Final = ("site.theme_", "site.live", "site.offline", "site.connecting", "playground.",
+                           "bench.at_most", "bench.done", "chart.hint",
                            "error.network", "error.stream_cut", "sign_in.copied")  # fmt: skip
 _ACCEPT_LIMIT: Final = 16
 

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
-from mintage.accounts import allows
+from mintage.accounts import Session, allows
 from mintage.base import MintageError, new_id
 from mintage.console import views
 from mintage.console.assets import assets
@@ -54,6 +54,7 @@ _IMMUTABLE: Final = {**SECURITY_HEADERS, "cache-control": "public, max-age=31536
 SEE: Final = "money.read"
 WATCH: Final = "live.read"
 SPEND: Final = "money.write"
+SPEND_OWN: Final = "portal.use"
 
 
 @get("/console")
@@ -116,26 +117,32 @@ async def session_state(request: AnyRequest, services: Services) -> Response[dic
 @post("/console/playground", status_code=200)
 async def ask(request: AnyRequest, services: Services, playground: Till) -> Response[Any]:
     """Ask as a customer. Answers as an event stream; a refusal is JSON with its own status."""
-    await _checked(request, services)
+    session = await _checked(request, services)
     raw = await request.body()
     if len(raw) > BODY_LIMIT_BYTES:
         raise MintageError("payload_too_large", "The conversation is too large.", "Start a new one.")
-    conversation = await playground.open(decode_question(raw))
-    stream = playground.stream(conversation, Reader(request).t)
+    question = decode_question(raw)
+    if session.tenant_id is not None:  # a customer's own people pay from their own wallet, whatever they sent
+        question = msgspec.structs.replace(question, customer=session.tenant_id)
+    conversation = await playground.open(question)
+    stream = playground.stream(conversation, Reader(request).t, costs=session.tenant_id is None)
     return Stream(stream, media_type="text/event-stream", headers=_EVENT_HEADERS)
 
 
 @post("/console/playground/{request_id:str}/stop", status_code=204)
 async def stop(request: AnyRequest, services: Services, playground: Till, request_id: FromPath[str]) -> None:
-    await _checked(request, services)
-    playground.stop(request_id)
+    session = await _checked(request, services)
+    playground.stop(request_id, session.tenant_id)
 
 
-async def _checked(request: AnyRequest, services: ConsoleServices) -> None:
+async def _checked(request: AnyRequest, services: ConsoleServices) -> Session:
     """A request that spends: from our own page, by someone who may."""
     check_origin(request)
-    session = await require_session(request, services.accounts, SPEND)
+    session = await require_session(request, services.accounts, None)
+    if not allows(session.role, SPEND if session.tenant_id is None else SPEND_OWN):
+        raise MintageError("permission_denied", "Your role does not allow this.", "Ask an owner.")
     services.accounts.sessions.check_csrf(session, request.headers.get("x-csrf-token"))
+    return session
 
 
 @get("/console/static/{file:path}")

@@ -117,21 +117,30 @@ class Playground:
             )
         return await self._services.gateway.admit(caller, canonical(question))
 
-    def stop(self, request_id: str) -> None:
-        """End a running answer now; what was written is charged. Unknown or ended: nothing happens."""
+    def stop(self, request_id: str, tenant_id: str | None = None) -> None:
+        """End a running answer now; what was written is charged. Unknown, ended or another's: nothing happens.
+
+        tenant_id: the only customer whose answers the reader may stop; None for staff.
+        """
         conversation = self._services.gateway.open.get(request_id)
-        if conversation is not None and conversation.caller.product == PRODUCT:
+        if conversation is None or tenant_id not in (None, conversation.caller.tenant_id):
+            return
+        if conversation.caller.product == PRODUCT:
             conversation.cut()
 
-    def stream(self, conversation: Conversation, t: Translator) -> AsyncIterator[bytes]:
-        """Server-sent events: `held`, pieces of `text`, `error` if it failed, and `receipt` if it was settled."""
+    def stream(self, conversation: Conversation, t: Translator, *, costs: bool = True) -> AsyncIterator[bytes]:
+        """costs: the receipt says what it cost us and what we earned.
+
+        Server-sent events: `held`, pieces of `text`, `error` if it failed, and `receipt` if it was settled."""
         reading = _Reading(conversation)
         task = asyncio.create_task(reading.run())  # at once: what is held must end, even if nobody reads
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return self._stream(conversation, reading, t)
+        return self._stream(conversation, reading, t, costs)
 
-    async def _stream(self, conversation: Conversation, reading: _Reading, t: Translator) -> AsyncIterator[bytes]:
+    async def _stream(
+        self, conversation: Conversation, reading: _Reading, t: Translator, costs: bool
+    ) -> AsyncIterator[bytes]:
         try:
             hold = conversation.hold
             amount = "" if hold is None else money(hold.amount_nanos, hold.currency).text
@@ -146,7 +155,7 @@ class Playground:
                         yield _event("error", {"message": t.problem(item)})
             settled = await self._desk.settled(conversation.id)
             if settled is not None:
-                yield self._receipt(settled, t)
+                yield self._receipt(settled, t, costs)
             elif not reading.failed:
                 yield _event("error", {"message": t("playground.released")})
         except Exception:  # the head is sent: the page must hear of it inside the stream
@@ -156,10 +165,11 @@ class Playground:
             reading.leave()
 
     @staticmethod
-    def _receipt(settled: Settled, t: Translator) -> bytes:
+    def _receipt(settled: Settled, t: Translator, costs: bool) -> bytes:
         shown = receipt(settled)
-        html = fragment("_receipt.html", {"t": t, "receipt": shown})
-        return _event("receipt", {"html": html, "charge": shown.charge.text, "margin": shown.margin.text})
+        html = fragment("_receipt.html", {"t": t, "receipt": shown, "costs": costs})
+        margin = shown.margin.text if costs else ""
+        return _event("receipt", {"html": html, "charge": shown.charge.text, "margin": margin})
 
 
 def _preference(caller: Caller) -> tuple[int, str]:

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mintage.console.sections import books, customers, house, keys, models, plans, requests, search, usage
+from mintage.console.sections import (
+    bench,
+    books,
+    customers,
+    house,
+    keys,
+    models,
+    plans,
+    portal,
+    requests,
+    search,
+    usage,
+)
 
-_MODULES: Final = (books, customers, house, keys, models, plans, requests, search, usage)
+_MODULES: Final = (bench, books, customers, house, keys, models, plans, portal, requests, search, usage)
 #: Every page's handlers, for the router.
 PAGES: Final[list[Any]] = [handler for module in _MODULES for handler in module.HANDLERS]

@@ -133,7 +133,7 @@ async def plan_page(request: AnyRequest, services: Services, plan_id: FromPath[s
     values = {
         "plan": plan,
         "plan_name": plan.name.in_language(t.language),
-        "prices": _prices(visit, plan),
+        "prices": price_table(visit, plan),
         "versions": versions,
         "version_id": chosen,
         "fees": [figures.money(int(fee.amount * 10**9), plan.currency) for fee in plan.fees],
@@ -141,7 +141,8 @@ async def plan_page(request: AnyRequest, services: Services, plan_id: FromPath[s
     return visit.render("plan.html", "plans", plan.name.en, values)
 
 
-def _prices(visit: Visit, plan: Plan) -> Table:
+def price_table(visit: Visit, plan: Plan) -> Table:
+    """What a plan charges per use. For customers too."""
     t = visit.t
     return Table(
         caption=t("plan.prices"),

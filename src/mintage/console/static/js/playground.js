@@ -201,5 +201,6 @@
     },
   });
 
+  mintage.events = events;
   document.addEventListener("alpine:init", () => Alpine.data("playground", component));
 })();
