@@ -15,7 +15,7 @@ from mintage.pricing.paths.rules import NEVER_NS
 LOTS: Final = 512  # of one wallet at once; more is refused, never dropped
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def insert(ends: Any, left: Any, free: Any, age: Any, count: int, end: int, nanos: int, given: int, made: int) -> int:
     place = count
     while place > 0 and (ends[place - 1] > end or (ends[place - 1] == end and free[place - 1] < given)):
@@ -26,7 +26,7 @@ def insert(ends: Any, left: Any, free: Any, age: Any, count: int, end: int, nano
     return count + 1
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def walk(
     first: int, last: int, at_ns: Any, months: Any, meters: Any, contexts: Any, rates: Any, rule: Any, tokens: Any,
     end_ns: int, out: Any,
@@ -79,7 +79,7 @@ def walk(
         row = contexts[event]
         for k in range(width):
             attos += meters[event, k] * rates[row, k]
-        nanos = attos // 1_000_000_000
+        nanos = np.int64(np.uint64(attos) // np.uint64(1_000_000_000))  # never negative: one multiplication
         rest = attos - nanos * 1_000_000_000
         buy = on_demand != 0 and balance < nanos
         while buy:
@@ -106,6 +106,14 @@ def walk(
         charged += nanos
         due = nanos
         front = 0
+        if count > 0 and left[0] > due:  # almost always: one lot pays
+            left[0] -= due
+            balance -= due
+            if free[0]:
+                given += due
+            else:
+                bought += due
+            due = 0
         while due > 0 and front < count:
             part = min(due, left[front])
             if free[front]:
@@ -155,7 +163,7 @@ def walk(
     out[5], out[6], out[7], out[8], out[9] = lapsed, cash, top_ups, balance, refused
 
 
-@njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, error_model="numpy", parallel=True)  # type: ignore[untyped-decorator]
 def walk_all(
     offsets: Any, at_ns: Any, months: Any, meters: Any, contexts: Any, rates: Any, table: Any, tokens: Any,
     end_ns: int, out: Any,
