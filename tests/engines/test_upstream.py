@@ -22,7 +22,7 @@ from mintage.base import (
     Usage,
     UsageReported,
 )
-from mintage.engines import Engine, UpstreamEngine, ResponseHead
+from mintage.engines import Engine, ResponseHead, UpstreamEngine
 from mintage.registry import Upstream
 
 KEY = "sk-upstream-secret-key"

@@ -6,6 +6,7 @@ Start with protocol.py, then llamacpp.py (local) and upstream.py (providers).
 """
 
 from mintage.engines.audio_length import audio_bound_ms
+from mintage.engines.host_frames import HostConfig
 from mintage.engines.http_connection import Call, ResponseHead, ResponseSink
 from mintage.engines.llamacpp import LlamaCppEngine
 from mintage.engines.llamacpp_runtime import LlamaSettings
@@ -20,9 +21,11 @@ from mintage.engines.protocol import (
     MeteredStream,
     RelayEngine,
 )
+from mintage.engines.remote import RemoteEngine
 from mintage.engines.room import EngineRoom
 from mintage.engines.shares import EngineShares
 from mintage.engines.slots import Slots
+from mintage.engines.speech import SpeechEngine
 from mintage.engines.upstream import UpstreamEngine
 
 __all__ = [
@@ -34,15 +37,18 @@ __all__ = [
     "EventStream",
     "Health",
     "HealthState",
+    "HostConfig",
     "LlamaCppEngine",
     "LlamaSettings",
     "MeasuringEngine",
     "MeteredStream",
     "Probed",
     "RelayEngine",
+    "RemoteEngine",
     "ResponseHead",
     "ResponseSink",
     "Slots",
+    "SpeechEngine",
     "UpstreamEngine",
     "audio_bound_ms",
     "probe",

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Final
 
 from mintage.base import MintageError, Settings
-from mintage.engines.llamacpp import LlamaCppEngine
+from mintage.engines.host_frames import HostConfig
 from mintage.engines.protocol import Engine
+from mintage.engines.remote import RemoteEngine
+from mintage.engines.speech import SpeechEngine
 from mintage.engines.upstream import UpstreamEngine
 from mintage.registry import ModelEntry, Registry
 
@@ -72,9 +74,22 @@ class EngineRoom:
                 self._engines[entry.name] = (entry, engine)
 
     def _default(self, entry: ModelEntry) -> Engine:
+        if entry.engine in ("piper", "flite"):
+            return SpeechEngine(entry.name, entry.engine, self._settings.queue_limit)
         if entry.upstream is None:
-            return LlamaCppEngine.from_settings(entry, self._registry.weights(entry.name), self._settings)
+            return RemoteEngine(self._host_config(entry))
         return UpstreamEngine.from_settings(entry, self._registry.api_key(entry.name), self._settings)
+
+    def _host_config(self, entry: ModelEntry) -> HostConfig:
+        settings = self._settings
+        return HostConfig(
+            entry=entry,
+            path=str(self._registry.weights(entry.name)) if entry.has_weights else "",
+            threads=settings.engine_threads,
+            parallel=settings.engine_parallel,
+            context_tokens=settings.context_tokens,
+            queue_limit=settings.queue_limit,
+        )
 
     async def close(self) -> None:
         async with self._lock:

