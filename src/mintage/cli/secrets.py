@@ -80,10 +80,11 @@ def rotate(home: Home = None, as_json: Json = False) -> None:
 
 
 @app.command("new-key")
-def new_key(as_json: Json = False) -> None:
+def new_key(home: Home = None, as_json: Json = False) -> None:
     """Print a new master key, for env: and command: sources. Nothing is changed."""
     from mintage.accounts import new_key_text
 
+    del home  # taken as by every command; a key belongs to none yet
     text = new_key_text()
     if as_json:
         print_json({"master_key": text})
