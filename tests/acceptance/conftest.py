@@ -54,7 +54,8 @@ class Provider:
 class Shop:
     """Where SDKs are pointed at, and the keys they use."""
 
-    def __init__(self, url: str, keys: dict[str, str], provider: Provider) -> None:
+    def __init__(self, url: str, keys: dict[str, str], provider: Provider, home: Path) -> None:
+        self.home = home
         self.url = url
         self.base_url = f"{url}/v1"
         self.keys = keys
@@ -81,4 +82,4 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         process(str(HERE / "upstream.py")) as provider,
         process(str(HERE / "shop.py"), str(home), provider["url"]) as opened,
     ):
-        yield Shop(opened["url"], opened["keys"], Provider(provider["url"]))
+        yield Shop(opened["url"], opened["keys"], Provider(provider["url"]), home)

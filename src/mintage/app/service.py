@@ -57,7 +57,7 @@ class Service:
         MintageError unavailable if the port is taken.
         """
         await asyncio.gather(app.refresh(models=True), app.shipping.start())
-        doors = VendorDoors(app.gateway, reports=app.reports)
+        doors = VendorDoors(app.gateway, reports=app.reports, files=app.files, jobs=app.jobs)
         events = EventsDoor(app.gateway, app.billing.events)
         health = HealthDoor(app.gateway, app.log, app.engines)
         pages = _Pages()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mintage.jobs import Context
+from mintage.server.vendor_doors import register_batches
 
 if TYPE_CHECKING:
     from mintage.app.parts import App
@@ -15,6 +16,7 @@ _DAY_NS: Final = 86_400 * 10**9
 def register_kinds(app: App) -> None:
     """To add a kind: register it here, by a function's path for a child process or as a callable for this one."""
     kinds = app.jobs.kinds
+    register_batches(app.jobs, app.gateway, app.files)
 
     def prune(context: Context) -> dict[str, Any]:
         before_ns = app.clock.now_ns() - app.settings.job_keep_days * _DAY_NS

@@ -16,7 +16,7 @@ from mintage.server.receipts import receipt_headers
 _BYTES_PER_TOKEN = 4  # a first guess for message_start, where no engine has counted; message_delta tells what is billed
 
 
-class _Messages(Voice):
+class Messages(Voice):
     def decode(self, http: HttpRequest) -> Request:
         return anthropic.decode_messages_body(http.body)
 
@@ -55,7 +55,7 @@ class AnthropicDoor:
         }
 
     def messages(self, http: HttpRequest, exchange: Exchange) -> Handling:
-        return self._answering.serve(http, exchange, _Messages())
+        return self._answering.serve(http, exchange, Messages())
 
     async def count(self, http: HttpRequest, exchange: Exchange) -> None:
         """Free: nothing is written. Exact where the model is ours, else the provider's count or an upper bound."""

@@ -14,7 +14,7 @@ from mintage.server.listener import Handler
 from mintage.server.openai_door import OpenAIVoice
 
 
-class _Embedding(OpenAIVoice):
+class EmbeddingVoice(OpenAIVoice):
     _encoding: Literal["float", "base64"] = "float"
 
     def decode(self, http: HttpRequest) -> Request:
@@ -27,7 +27,7 @@ class _Embedding(OpenAIVoice):
         return [JSON], openai.encode_embeddings(vectors, reported.usage, model, self._encoding)
 
 
-class _Moderation(OpenAIVoice):
+class ModerationVoice(OpenAIVoice):
     def decode(self, http: HttpRequest) -> Request:
         return openai.decode_moderation_body(http.body)
 
@@ -99,10 +99,10 @@ class MediaDoor:
         }
 
     def embed(self, http: HttpRequest, exchange: Exchange) -> Handling:
-        return self._answering.serve(http, exchange, _Embedding())
+        return self._answering.serve(http, exchange, EmbeddingVoice())
 
     def moderate(self, http: HttpRequest, exchange: Exchange) -> Handling:
-        return self._answering.serve(http, exchange, _Moderation())
+        return self._answering.serve(http, exchange, ModerationVoice())
 
     def say(self, http: HttpRequest, exchange: Exchange) -> Handling:
         return self._answering.serve(http, exchange, _Speech())

@@ -49,11 +49,11 @@ class _Written(OpenAIVoice):
         return openai.encode_answer(conversation.request, answer, id=_wire_id(conversation), created_s=created_s)
 
 
-class _Chat(_Written):
+class Chat(_Written):
     read = staticmethod(openai.decode_chat)
 
 
-class _Completion(_Written):
+class Completion(_Written):
     read = staticmethod(openai.decode_completion)
 
 
@@ -70,10 +70,10 @@ class OpenAIDoor(Answering):
         return [("/v1/receipts/", self.receipt)]
 
     def chat(self, http: HttpRequest, exchange: Exchange) -> Handling:
-        return self._take(http, exchange, _Chat)
+        return self._take(http, exchange, Chat)
 
     def completions(self, http: HttpRequest, exchange: Exchange) -> Handling:
-        return self._take(http, exchange, _Completion)
+        return self._take(http, exchange, Completion)
 
     def receipt(self, http: HttpRequest, exchange: Exchange) -> None:
         """What one request used and cost, for the project that made it and nobody else."""

@@ -13,7 +13,7 @@ from mintage.server.listener import Handler
 from mintage.server.openai_door import OpenAIVoice
 
 
-class _Response(OpenAIVoice):
+class ResponseVoice(OpenAIVoice):
     def __init__(self) -> None:
         self._repeated: dict[str, object] = {}
 
@@ -49,7 +49,7 @@ class ResponsesDoor:
         return [("/v1/responses/", self.kept)]
 
     def respond(self, http: HttpRequest, exchange: Exchange) -> Handling:
-        return self._answering.serve(http, exchange, _Response())
+        return self._answering.serve(http, exchange, ResponseVoice())
 
     async def count(self, http: HttpRequest, exchange: Exchange) -> None:
         caller = self._answering.identify(http)

@@ -7,6 +7,7 @@ Start with request_wire.py (what is accepted), decode_request.py, then stream_en
 
 from typing import Final
 
+from mintage.protocols.anthropic.batches import decode_batch_body
 from mintage.protocols.anthropic.decode_answer import decode_answer, decode_count
 from mintage.protocols.anthropic.decode_request import decode_count_body, decode_messages_body
 from mintage.protocols.anthropic.encode_answer import (
@@ -32,6 +33,7 @@ __all__ = [
     "StreamDecoder",
     "StreamEncoder",
     "decode_answer",
+    "decode_batch_body",
     "decode_count",
     "decode_count_body",
     "decode_error",
