@@ -251,7 +251,7 @@ def test_an_ended_session_leads_to_the_door_and_keeps_the_draft(page: Page, shop
     page.wait_for_url("**/console/sign-in?reason=expired*")
     expect(page.get_by_role("alert")).to_contain_text("Your session has ended")
     page.get_by_label("Sign-in link or code").fill(shop.link())
-    page.get_by_role("button", name="Sign in").click()
+    page.locator("form.paste").get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/console")
     expect(page.locator("#prompt")).to_have_value("A long thought that must not be lost")
     expect(page.locator("#said")).to_contain_text("Your draft")
