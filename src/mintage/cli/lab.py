@@ -337,3 +337,65 @@ def report(
             print_json({"report": str(out), "bytes": len(text.encode())})
         else:
             say(str(out))
+
+
+@app.command()
+def backtest(
+    customer: Annotated[str | None, typer.Option("--customer", help="Only this one: handle or id.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="Most invoices, newest first.")] = 100,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Rate closed periods again from the log, and compare with the invoices issued, to the nano. Exit code 1 if not."""
+    import tempfile
+
+    from mintage.cli import exits
+    from mintage.cli.client import session
+
+    with session(home, as_json=as_json) as api:
+        _lab()
+        invoices = api.get("/invoices", customer=customer, limit=limit)["items"]
+        contents = {row["number"]: api.get(f"/invoices/{row['number']}/content") for row in invoices}
+        named = {version for content in contents.values() for version in content["price_versions"]}
+        plans = {version: api.get(f"/plans/{version.partition('@')[0]}", version=version) for version in sorted(named)}
+        log = load_settings(home=home).home_path / "log.db"
+        with tempfile.TemporaryDirectory(prefix="mintage-lab-") as folder:
+            rows = _backtest(contents, plans, log, Path(folder) / "own.parquet")
+    if as_json:
+        print_json(rows)
+    else:
+        cells = [(r.number, r.requests, r.issued, r.rated, r.difference_nanos, r.note) for r in rows]
+        table("Backtest", ("invoice", "requests", "issued", "rated", "difference (nanos)", "note"), cells)
+    if not all(row.equal for row in rows):
+        raise typer.Exit(exits.FAILURE)
+
+
+def _backtest(contents: dict[str, Any], plans: dict[str, Any], log: Path, folder: Path) -> list[Any]:
+    from mintage.lab.answers import Issued
+    from mintage.lab.answers import backtest as rate_again
+    from mintage.lab.workload import Workload, import_log
+    from mintage.pricing import plan_from_data
+
+    first: dict[str, int] = {}
+    for content in sorted(contents.values(), key=lambda c: c["start_ns"]):
+        first.setdefault(content["customer"]["id"], content["start_ns"])
+    issued = [
+        Issued(
+            number=number,
+            tenant=content["customer"]["id"],
+            start_ns=content["start_ns"],
+            end_ns=content["end_ns"],
+            zone=content["time_zone"],
+            exact=content["exact"],
+            price_versions=tuple(content["price_versions"]),
+            first=first[content["customer"]["id"]] == content["start_ns"],
+        )
+        for number, content in contents.items()
+    ]
+    workload: Workload | None = None
+    try:
+        workload = import_log(log, folder)
+    except MintageError as error:
+        if error.code != "not_found":
+            raise
+    return rate_again(workload, issued, lambda version: plan_from_data(plans[version]["plan"]))

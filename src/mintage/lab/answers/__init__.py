@@ -9,6 +9,7 @@ from mintage.lab.answers.compare import Comparison, PlanAnswer, Shock, compare
 from mintage.lab.answers.files import read_answers, write_answers
 from mintage.lab.answers.html import render_html
 from mintage.lab.answers.optimise import Constraints, Optimum, optimise
+from mintage.lab.answers.search import Maximum, maximise
 from mintage.lab.answers.uncertainty import Assumptions, Interval, Uncertain
 
 __all__ = [
@@ -18,12 +19,14 @@ __all__ = [
     "Constraints",
     "Interval",
     "Issued",
+    "Maximum",
     "Optimum",
     "PlanAnswer",
     "Shock",
     "Uncertain",
     "backtest",
     "compare",
+    "maximise",
     "optimise",
     "read_answers",
     "render_html",

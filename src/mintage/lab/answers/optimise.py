@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from mintage.base import ATTOS_PER_UNIT, METERS, MintageError
+from mintage.lab.answers.search import Maximum, maximise
 from mintage.lab.answers.uncertainty import Assumptions, respond
 from mintage.lab.costs import ModelCost, cost_units
 from mintage.lab.engine import Engine, open_engine
@@ -48,8 +49,8 @@ class Constraints(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Optimum(msgspec.Struct, frozen=True, kw_only=True):
     """plan: ready to quote and apply. Margins are expected, at the assumptions' means, in currency units.
 
-    factors: on input, cached and output rates, before rounding. bound: what no candidate of the grid around it beats by
-    more than `gap`. largest_increase: of any customer's bill, exact, under the rounded prices.
+    factors: on input, cached and output rates, before rounding. gap: what the last step of the search gained.
+    largest_increase: of any customer's bill, exact, under the rounded prices.
     """
 
     plan: Plan
@@ -160,8 +161,8 @@ def optimise(
 ) -> Optimum:
     """The factors on input, cached and output prices that leave the most expected margin.
 
-    A grid of points ** 3 candidates shrinks around the best one, `rounds` times; deterministic. Raises MintageError
-    ("invalid_request") for a plan without prices, "conflict" if no candidate meets the constraints.
+    A grid of points ** 3 candidates shrinks around the best one, then it is polished; deterministic. Raises
+    MintageError("invalid_request") for a plan without prices, "conflict" if no candidate meets the constraints.
     """
     import numpy as np
 
@@ -169,6 +170,23 @@ def optimise(
     if not plan.prices or limits.low >= limits.high:
         raise MintageError("invalid_request", "There is no price to change.", "Give a plan with prices; low < high.")
     problem = _Problem(open_engine(workload, plan.period), plan, costs or {}, book or CostBook.load(), given)
+    grid, value, gap = _grid(problem, limits, rounds, points)
+    best = grid
+    if np.isfinite(value):
+        polished = _polish(problem, limits, grid)
+        if polished.value > value:
+            best, gap = np.array(polished.x), polished.value - value
+            value = polished.value
+    if not np.isfinite(value):
+        raise MintageError("conflict", "No price within the bounds meets the constraints.", "Loosen one of them.")
+    found = _scaled(plan, dict(zip(problem.names, best.tolist(), strict=True)), limits.digits)
+    return _answer(problem, found, (best, value, gap), limits)
+
+
+def _grid(problem: _Problem, limits: Constraints, rounds: int, points: int) -> tuple[NDArray[Any], float, float]:
+    """A grid of candidates that shrinks around the best one: (factors, margin, what the last round gained)."""
+    import numpy as np
+
     low, high = np.full(3, limits.low), np.full(3, limits.high)
     best, value, gap = np.ones(3), -np.inf, np.inf
     for _ in range(rounds):
@@ -177,17 +195,38 @@ def optimise(
         grid = np.concatenate([grid, best[None, :]])
         margins = np.where(problem.allowed(grid, limits), problem.margins(grid), -np.inf)
         place = int(np.argmax(margins))
+        gap = max(float(margins[place] - value), 0.0) if np.isfinite(value) else np.inf
         if margins[place] > value:
-            gap = float(margins[place] - value)
             best, value = grid[place], float(margins[place])
-        else:
-            gap = 0.0
         half = (high - low) / 3.2
         low, high = np.maximum(best - half, limits.low), np.minimum(best + half, limits.high)
-    if not np.isfinite(value):
-        raise MintageError("conflict", "No price within the bounds meets the constraints.", "Loosen one of them.")
-    found = _scaled(plan, dict(zip(problem.names, best.tolist(), strict=True)), limits.digits)
-    return _answer(problem, found, (best, value, gap), limits)
+    return best, value, gap
+
+
+def _polish(problem: _Problem, limits: Constraints, start: NDArray[Any]) -> Maximum:
+    """To the exact corner: constraints are linear in the factors."""
+    import numpy as np
+
+    scale = np.where(problem.base > 0, problem.base, 1.0)
+
+    def slack(x: NDArray[Any]) -> NDArray[Any]:
+        bills = problem.bills(x[None, :])[0]
+        found = np.zeros(1)
+        if limits.max_bill_increase is not None:
+            found = np.append(found, ((problem.base * (1 + limits.max_bill_increase) - bills) / scale).min())
+        if limits.margin_floor is not None:
+            found = np.append(found, (bills.sum() * (1 - limits.margin_floor) - problem.cost.sum()) / scale.sum())
+        return found
+
+    corner = np.clip(np.full(3, 1 + (limits.max_bill_increase or 0.0)), limits.low, limits.high)
+    return maximise(
+        lambda x: float(problem.margins(x[None, :])[0]),
+        [(limits.low, limits.high)] * 3,
+        slack=slack,
+        starts=[start.tolist(), corner.tolist()],
+        samples=64,
+        polish=3,
+    )
 
 
 def _answer(problem: _Problem, plan: Plan, found: tuple[Any, float, float], limits: Constraints) -> Optimum:

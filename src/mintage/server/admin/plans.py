@@ -13,13 +13,13 @@ from mintage.accounts import Page
 from mintage.base import MintageError
 from mintage.billing import Applied, Assignment, PlanRow
 from mintage.server.admin.bodies import decode, money_nanos
-from mintage.server.admin.depends import LIMIT_DEFAULT, Actor, Cursor, DeskPart, Limit, Path
+from mintage.server.admin.depends import LIMIT_DEFAULT, Actor, Cursor, DeskPart, Limit, Path, Query
 
 _FORMS: Final = {"application/toml": "toml", "text/toml": "toml", "application/json": "json"}
 
 
 class PlanView(msgspec.Struct, frozen=True, kw_only=True):
-    """versions: oldest first. plan: the latest version as it was applied, with every default written out."""
+    """versions: oldest first. plan: the asked version, else the latest, as applied, with every default written out."""
 
     id: str
     versions: list[PlanRow]
@@ -52,11 +52,13 @@ def apply_plan(desk: DeskPart, actor: Actor, request: Request[Any, Any, Any], bo
 
 
 @get("/plans/{plan:str}", sync_to_thread=True)
-def show_plan(desk: DeskPart, plan: Path) -> PlanView:
-    """One plan with all its versions."""
+def show_plan(desk: DeskPart, plan: Path, version: Query = None) -> PlanView:
+    """One plan with all its versions; the latest in full, or the one that `version` names."""
     versions = desk.billing.plans.history(plan)
-    latest = desk.billing.plans.version(versions[-1].version_id)
-    return PlanView(id=plan, versions=versions, plan=msgspec.Raw(latest.canonical))
+    wanted = versions[-1].version_id if version is None else version
+    if wanted.partition("@")[0] != plan:
+        raise MintageError("not_found", f"{wanted[:100]!r} is no version of {plan[:80]}.", "See its versions.")
+    return PlanView(id=plan, versions=versions, plan=msgspec.Raw(desk.billing.plans.version(wanted).canonical))
 
 
 @put("/customers/{customer:str}/plan", takes=AssignPlan, example={"plan": "payg"})
