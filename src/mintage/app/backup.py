@@ -131,7 +131,7 @@ def _copy_lake(home: Path, partial: Path) -> None:
 
 def _copy_database(source: Path, target: Path) -> None:
     """One consistent snapshot, whatever is written meanwhile; the writer does not wait."""
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(target.parent)
     with (
         closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True, timeout=30)) as reading,
         closing(sqlite3.connect(target)) as writing,
@@ -148,7 +148,7 @@ def _archived(log: Path) -> list[str]:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(target.parent)
     shutil.copyfile(source, target)
     target.chmod(0o600)
     _sync_file(target)
@@ -247,6 +247,13 @@ def check_marker(home: Home) -> None:
         raise MintageError(
             "unavailable", f"{home.path} was not restored whole.", "Run `mintage restore` on it once more."
         )
+
+
+def _make_folder(folder: Path) -> None:
+    """With the parents that are missing, for the owner alone: mkdir gives `mode` only to the last."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _hash(path: Path) -> str:
