@@ -174,7 +174,10 @@ _PLACES: Final[dict[str, Callable[[Fraction], Decimal]]] = {
 
 
 def _shown(value: Fraction | None, unit: str) -> Decimal | None:
-    return None if value is None else _PLACES[unit](value)
+    if value is None:
+        return None
+    shown = _PLACES[unit](value)
+    return Decimal(format(shown.normalize(), "f")) if shown else Decimal(0)
 
 
 def _next(first: date) -> date:
