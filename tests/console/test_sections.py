@@ -222,9 +222,11 @@ async def test_a_foreign_key_is_not_there_for_a_customers_people(desk: Desk) -> 
 
 #: What is the same in every language: names, units, codes, ids.
 DATA = re.compile(
-    r"Söhne|Foreign Freight|Mintage( Demo)?|smollm2\S*|standard|Standard|English|UTC|USD|[\w.]*nano-\S*|req_\w+|Python"
-    r"|JavaScript|curl|Ctrl \+ Enter|\w+@\S+|\bA (owner|admin)\b|[a-z]+_[a-z_0-9.:]+\S*|key_\w+|\b(ms|s|min)\b|[a-z]+:[\w:. ]+"
-    r"|Read this page in English|Apache-2\.0|key\.|foreign\S*|scripted|system|default|Owner|soehne|S-hne|\bown\b|[a-z]+@[0-9a-f]+"
+    r"standard@[0-9a-f]+|Söhne|Foreign Freight|Mintage( Demo)?|smollm2\S*|standard|Standard|English|UTC|USD|[\w.]*nano-\S*|req_\w+|Python"
+    r"|JavaScript|curl|Ctrl \+ Enter|\w+@\S+|\bA (owner|admin)\b|[a-z]+_[a-z_0-9.:]+\S*|key_\w+|\b(ms|s|min)\b"
+    r"|[a-z]+:[\w:. ]+"
+    r"|Read this page in English|Apache-2\.0|key\.|foreign\S*|scripted|system|default|Owner"
+    r"|soehne|S-hne|\bown\b|[a-z]+@[0-9a-f]+"
 )
 
 
@@ -300,6 +302,7 @@ async def test_the_desk_adds_a_customer_with_a_plan_and_money(desk: Desk) -> Non
 async def test_usage_adds_up_on_the_page_and_in_the_file(desk: Desk) -> None:
     with desk.browser("finance") as client:
         page = (await client.get("/console/usage?by=customer&by=model")).text
+        assert "by=customer&amp;by=model&amp;format=csv" in page
         charged = sum(row.revenue_nanos for row in desk.world.services.reader.profit_and_loss(by=("tenant_id",)))
         assert charged > 0 and f'value="{charged}"' in page.partition("<tfoot>")[2]
         raw = (await client.get("/console/usage/export?by=customer&by=model&format=csv")).text

@@ -66,12 +66,10 @@ class Visit:
 
     def link(self, **changes: str | None) -> str:
         """This address with another query: None takes a name away. Paging starts again unless a cursor is given."""
+        passing = {"cursor", "done", "language", *changes}
         kept = parse_qsl(self.request.url.query[:_QUERY_LIMIT], keep_blank_values=False)
-        fields = {name: value for name, value in kept if name not in ("cursor", "done", "language")}
-        for name, value in changes.items():
-            fields.pop(name, None)
-            if value is not None:
-                fields[name] = value
+        fields = [(name, value) for name, value in kept if name not in passing]
+        fields += [(name, value) for name, value in changes.items() if value is not None]
         return f"{self.request.url.path}?{urlencode(fields)}" if fields else self.request.url.path
 
     def render(
