@@ -11,6 +11,7 @@ from mintage.accounts import CUSTOMER_ROLES, STAFF_ROLES, TABLE
 from mintage.base import STATUS_BY_CODE, MintageError
 from mintage.base.settings import explain_settings
 from mintage.protocols import openai
+from mintage.registry import providers
 from mintage.server.admin.access import ENDPOINTS
 
 ROOT = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -80,12 +81,32 @@ def permissions_page() -> str:
     )
 
 
+def providers_page() -> str:
+    rows = [
+        f"| `{kind.name}` | {kind.title} | {kind.dialect} | {kind.base_url or 'yours'} | `{kind.auth}` "
+        f"| {', '.join(kind.operations)} | {kind.price_book or ('time' if kind.own_compute else 'your own')} "
+        f"| {f'`{kind.cached}`' if kind.cached else ''} | {kind.reasoning} |"
+        for kind in providers().values()
+    ]
+    notes = [f"- **{kind.title}**: {kind.note}" for kind in providers().values() if kind.note]
+    return (
+        "# Providers\n\n"
+        + _NOTE
+        + "What `mintage providers add` knows. *Cost* names the price book, or how else an answer is costed. *Cached* "
+        "is the field of the\nprovider's usage that says how many tokens were read from a cache; *reasoning* says whether "
+        "thinking is counted within the output\ntokens or beside them.\n\n"
+        "| name | provider | dialect | base URL | key in | operations | cost | cached | reasoning |\n"
+        "|---|---|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n" + "\n".join(notes) + "\n"
+    )
+
+
 def main(check: bool) -> int:
     stale = []
     for name, text in (
         ("settings.md", settings_page()),
         ("errors.md", errors_page()),
         ("permissions.md", permissions_page()),
+        ("providers.md", providers_page()),
     ):
         path = ROOT / name
         if not path.exists() or path.read_text("utf-8") != text:
