@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
+from mintage.app.memory import hold_memory_flat
 from mintage.app.parts import App
 from mintage.app.upkeep import Upkeep
 from mintage.base import MintageError
@@ -56,6 +57,7 @@ class Service:
         make_pages(app, admin_token, base_url) builds the control plane: the admin API and the console. Raises
         MintageError unavailable if the port is taken.
         """
+        hold_memory_flat()
         await asyncio.gather(app.refresh(models=True), app.shipping.start())
         doors = VendorDoors(app.gateway, reports=app.reports, files=app.files, jobs=app.jobs)
         events = EventsDoor(app.gateway, app.billing.events)
