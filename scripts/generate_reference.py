@@ -93,8 +93,8 @@ def providers_page() -> str:
         "# Providers\n\n"
         + _NOTE
         + "What `mintage providers add` knows. *Cost* names the price book, or how else an answer is costed. *Cached* "
-        "is the field of the\nprovider's usage that says how many tokens were read from a cache; *reasoning* says whether "
-        "thinking is counted within the output\ntokens or beside them.\n\n"
+        "is the field of the\nprovider's usage that says how many tokens were read from a cache; *reasoning* says "
+        "whether thinking is counted within the output\ntokens or beside them.\n\n"
         "| name | provider | dialect | base URL | key in | operations | cost | cached | reasoning |\n"
         "|---|---|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n" + "\n".join(notes) + "\n"
     )
