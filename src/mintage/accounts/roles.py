@@ -40,6 +40,8 @@ TABLE: Final[dict[str, Permission]] = {
     "models.read": _row("See which models there are.", "owner finance support viewer"),
     "models.write": _row("Pull, add and remove models and upstreams.", "owner"),
     "live.read": _row("Watch requests as they settle, and inspect one.", "owner finance support viewer"),
+    "content.read": _row("Read kept prompts and answers; each look is in the audit log.", "owner support"),
+    "content.write": _row("Choose what is kept of prompts and answers, and erase it.", "owner"),
     "jobs.read": _row("See jobs, what they wrote, and schedules.", "owner finance support viewer"),
     "jobs.write": _row("Start, cancel and retry jobs, and change schedules.", "owner"),
     "operator.read": _row("See settings, health and the legal entity.", "owner finance support viewer"),

@@ -27,8 +27,8 @@ from mintage.jobs import Context
 MANIFEST: Final = "manifest.json"
 MARKER: Final = "restore.partial"  # in a home that is not restored whole: nothing opens it
 FORMAT: Final = 1
-_DATABASES: Final = ("books.db", "log-state.db", "content/content.db", "log.db")
-_TREES: Final = ("prices", "content/files")
+_DATABASES: Final = ("books.db", "log-state.db", "log.db")
+_TREES: Final = ("prices", "content")
 _SECRETS: Final = ("secret.key", "secrets")
 _FILES: Final = ("mintage.toml",)
 _LAKE_TRIES: Final = 5
@@ -107,7 +107,7 @@ def _copy_everything(home: Path, partial: Path, *, secrets: bool) -> None:
         _copy_file(manifest, partial / manifest.relative_to(home))
     for tree in (*_TREES, *(_SECRETS if secrets else ())):
         for file in sorted((home / tree).rglob("*") if (home / tree).is_dir() else [home / tree]):
-            if file.is_file():
+            if file.is_file() and not file.name.startswith("."):
                 _copy_file(file, partial / file.relative_to(home))
     for name in _FILES:
         if (home / name).is_file():
@@ -173,6 +173,7 @@ def _seal(partial: Path, now: datetime, *, secrets: bool) -> Manifest:
     )
     raw = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     (partial / MANIFEST).write_bytes(raw)
+    (partial / MANIFEST).chmod(0o600)
     _sync_file(partial / MANIFEST)
     for folder in [partial, *(path for path in partial.rglob("*") if path.is_dir())]:
         _sync_folder(folder)

@@ -29,6 +29,7 @@ def make_desk(app: App, admin_token: str, *, base_url: str = "", served: bool = 
         billing=app.billing,
         registry=app.registry,
         jobs=app.jobs,
+        content=app.content,
         start_jobs=app.start_jobs,
         admin_token=admin_token,
         catch_up=app.shipping.sync,

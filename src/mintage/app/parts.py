@@ -17,12 +17,13 @@ from mintage.base import Clock, MintageError, Settings, SystemClock
 from mintage.base.addresses import TrustedProxies
 from mintage.billing import Billing, KeySnapshot
 from mintage.books import CommitLog, Database, Home, Ledger, Report, Shipper, export_in_child, verify_in_child
-from mintage.content import FileStore
+from mintage.content import Content, FileStore
 from mintage.engines import EngineRoom
 from mintage.gateway import (
     Breaker,
     Budget,
     Gateway,
+    Keeper,
     KeyLimits,
     Offer,
     RequestLog,
@@ -86,6 +87,7 @@ class App:
     jobs: Jobs
     runner: Runner
     files: FileStore
+    content: Content
     keys: KeySnapshot | None = None
     unpriceable: dict[str, MintageError] = field(default_factory=dict)  # models that cannot be sold, and why
     _limits: dict[str, KeyLimits] = field(default_factory=dict)
@@ -132,6 +134,13 @@ class App:
             unseal=lambda raw: accounts.vault.unseal(_UPSTREAM_KEYS, raw),
         )
         jobs = Jobs(database, clock)
+        files = FileStore(
+            home.path / "content",
+            clock,
+            seal=lambda raw: accounts.vault.seal(_TENANT_KEYS, raw),
+            unseal=lambda raw: accounts.vault.unseal(_TENANT_KEYS, raw),
+        )
+        content = Content(home.path / "content", clock, files)
         request_log = RequestLog(home.path / "logs" / "requests.jsonl")
         return cls(
             settings=settings,
@@ -151,17 +160,14 @@ class App:
                 clock,
                 hold_lease_s=settings.hold_lease_s,
                 request_log=request_log,
+                keeper=Keeper(content),
                 proxies=TrustedProxies.parse(settings.trusted_proxies),
             ),
             cost_book=BookShelf(home.path / "prices").open(),
             jobs=jobs,
             runner=jobs.runner(home=home.path, children=settings.job_children, here=settings.job_tasks),
-            files=FileStore(
-                home.path / "content",
-                clock,
-                seal=lambda raw: accounts.vault.seal(_TENANT_KEYS, raw),
-                unseal=lambda raw: accounts.vault.unseal(_TENANT_KEYS, raw),
-            ),
+            files=files,
+            content=content,
         )
 
     async def refresh(self, *, models: bool = False) -> None:
@@ -242,6 +248,7 @@ class App:
         """Settle what runs, then close everything. Safe after a failure in between."""
         await self.runner.stop()
         await self.gateway.close(self.settings.shutdown_grace_s)
+        await asyncio.to_thread(self.content.close)
         await self.engines.close()
         await self.log.close()
         await self.shipper.close()

@@ -48,6 +48,12 @@ def register_kinds(app: App) -> None:
         by_hand=True,
     )
 
+    def sweep(context: Context) -> dict[str, Any]:
+        return {"days": app.content.records.sweep()}
+
+    kinds.register(
+        "content.sweep", sweep, explanation="Delete prompts and answers kept long enough.", running_max=1, by_hand=True
+    )
     kinds.register(
         "backup",
         "mintage.app.backup:run_backup",
@@ -59,5 +65,6 @@ def register_kinds(app: App) -> None:
 
 def ensure_schedules(app: App) -> None:
     """What a Mintage does by itself; the operator may change the times or disable it."""
+    app.jobs.schedules.ensure("content.sweep", "content.sweep", "43 3 * * *")
     app.jobs.schedules.ensure("jobs.prune", "jobs.prune", "17 4 * * *")
     app.jobs.schedules.ensure("billing.run", "billing.run", "* * * * *")

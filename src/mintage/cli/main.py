@@ -9,6 +9,7 @@ import typer
 from mintage import __version__
 from mintage.cli import (
     audit,
+    content,
     credit,
     customers,
     evaluate,
@@ -98,6 +99,7 @@ for group, name in (
     (ledger.books, "books"),
     (models.app, "models"),
     (providers.app, "providers"),
+    (content.app, "content"),
     (jobs.app, "jobs"),
     (staff.app, "staff"),
     (audit.app, "audit"),

@@ -125,14 +125,27 @@ class FileStore:
 
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + AESGCM(self._key(tenant_id)).encrypt(nonce, data, entry.id.encode())
-        _place(folder / f"{entry.id}.bin", sealed)
-        _place(folder / f"{entry.id}.json", msgspec.json.encode(entry))
+        place(folder / f"{entry.id}.bin", sealed)
+        place(folder / f"{entry.id}.json", msgspec.json.encode(entry))
 
     def _key(self, tenant_id: str) -> bytes:
         path = self._tenant(tenant_id) / "key"
         if not path.exists():
-            _place(path, self._seal(os.urandom(_KEY_BYTES)))
+            place(path, self._seal(os.urandom(_KEY_BYTES)))
         return self._unseal(path.read_bytes())
+
+    def key(self, tenant_id: str) -> bytes:
+        """The tenant's data key, made when it is first needed."""
+        self._tenant(tenant_id).mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self._key(tenant_id)
+
+    def existing_key(self, tenant_id: str) -> bytes:
+        """Raises OSError once it is destroyed."""
+        return self._unseal((self._tenant(tenant_id) / "key").read_bytes())
+
+    def folder(self, tenant_id: str) -> Path:
+        """Where everything of a tenant lies. Raises not_found for what cannot be a tenant."""
+        return self._tenant(tenant_id)
 
     def _tenant(self, tenant_id: str) -> Path:
         if not _ID.fullmatch(tenant_id):
@@ -145,7 +158,7 @@ class FileStore:
         return self._tenant(tenant_id) / project_id
 
 
-def _place(path: Path, data: bytes) -> None:
+def place(path: Path, data: bytes) -> None:
     """Whole or not at all, also after a crash."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -19,6 +19,7 @@ from mintage.gateway.breaker import Breaker, BreakerRules
 from mintage.gateway.conversation import Conversation
 from mintage.gateway.gateway import Gateway
 from mintage.gateway.idempotency import Replay, ReplayStore
+from mintage.gateway.keep import Keeper
 from mintage.gateway.limits import Gcra, KeyLimits
 from mintage.gateway.meters import LATENCY_EDGES_MS, GatewayMeters, ModelMeters
 from mintage.gateway.relay import RelayOutput, cut_error
@@ -38,6 +39,7 @@ __all__ = [
     "Gateway",
     "GatewayMeters",
     "Gcra",
+    "Keeper",
     "KeyLimits",
     "ModelMeters",
     "Offer",

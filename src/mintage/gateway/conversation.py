@@ -71,6 +71,7 @@ class Conversation:
         "idempotency_key",
         "input_bound",
         "input_tokens",
+        "kept",
         "left",
         "measured",
         "on_writable",
@@ -95,6 +96,7 @@ class Conversation:
         self.route = route
         self.attempts: Attempts | None = None  # where the route has a plan
         self.request = request
+        self.kept = None if gateway.keeper is None else gateway.keeper.begin(caller.tenant_id)
         self.started_ns = gateway.clock.now_ns()
         self.started_monotonic_ns = gateway.clock.monotonic_ns()
         self.first_token_ns = 0
@@ -145,6 +147,8 @@ class Conversation:
                         reported = self._with_prompt(event) if event.estimated else event
                         continue
                     self._count(event)
+                    if self.kept is not None:
+                        self.kept.append(event)
                     if self.drained():
                         break
                     for shaped in shaper.feed(event) if shaper else (event,):
@@ -360,6 +364,9 @@ class Conversation:
         self._gateway.open.pop(self.id, None)
         self._stop = self.on_writable = None  # they lead back here: no cycle may keep a finished request
         self._gateway.meters.ended(self)
+        if self.kept is not None and self._gateway.keeper is not None:
+            self._gateway.keeper.end(self)
+            self.kept = None
         if self._gateway.request_log is not None:
             self._gateway.request_log.write(self, self.outcome or "released")
         if not self.ended.done():

@@ -25,6 +25,7 @@ from mintage.gateway.bounds import (
 )
 from mintage.gateway.conversation import Conversation
 from mintage.gateway.idempotency import Replay, ReplayStore, already_answered, other_body
+from mintage.gateway.keep import Keeper
 from mintage.gateway.measure import WRITTEN, measure_route, text_tokens_estimate
 from mintage.gateway.meters import GatewayMeters
 from mintage.gateway.request_log import RequestLog
@@ -48,6 +49,7 @@ class Gateway:
         hold_lease_s: int,
         request_log: RequestLog | None = None,
         proxies: TrustedProxies | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.log = log
         self.clock = clock
@@ -55,6 +57,7 @@ class Gateway:
         self.meters = GatewayMeters()
         self.replays = ReplayStore(clock)
         self.request_log = request_log
+        self.keeper = keeper
         self.open: dict[str, Conversation] = {}
         self.closing = False
         self.proxies = proxies or TrustedProxies()

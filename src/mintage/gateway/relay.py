@@ -161,6 +161,8 @@ class Relay:
         if self._over:
             return
         if self._error_head is None:
+            if self._conversation.kept is not None:
+                self._conversation.kept.append(data)
             self.take(data)
         elif len(self._error_body) < _ERROR_LIMIT_BYTES:
             self._error_body += data

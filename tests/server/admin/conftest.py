@@ -7,6 +7,7 @@ from mintage.accounts import Accounts
 from mintage.base import Charge, Cost, Hold, ManualClock, RatedLine, Settings, Settlement, Usage, new_id
 from mintage.billing import Billing
 from mintage.books import CommitLog, Database, Ledger
+from mintage.content import Content, FileStore
 from mintage.jobs import Jobs
 from mintage.registry import Registry
 from mintage.server.admin import Desk, create_admin_app
@@ -68,6 +69,12 @@ async def desk(tmp_path, clock):
         return b"; books\n"
 
     vault = accounts.vault
+    files = FileStore(
+        tmp_path / "content",
+        clock,
+        seal=lambda raw: vault.seal("content/tenants", raw),
+        unseal=lambda raw: vault.unseal("content/tenants", raw),
+    )
     desk = Desk(
         settings=Settings(home=str(tmp_path)),
         home=tmp_path,
@@ -83,6 +90,7 @@ async def desk(tmp_path, clock):
             unseal=lambda raw: vault.unseal("upstream", raw),
         ),
         jobs=Jobs(database, clock),
+        content=Content(tmp_path / "content", clock, files),
         admin_token=TOKEN,
         catch_up=catch_up,
         verify=verify,

@@ -165,6 +165,11 @@ ENDPOINTS: Final[dict[str, Access]] = {
     "POST /providers/{name}/test": staff("models.write"),
     "DELETE /providers/{name}": staff("models.write"),
     "GET /requests/live": staff("live.read"),
+    # what is kept of prompts and answers
+    "GET /customers/{customer}/content-policy": shared("customers.read", "portal.read"),
+    "PUT /customers/{customer}/content-policy": shared("content.write", "portal.write"),
+    "GET /customers/{customer}/content/{request_id}": shared("content.read", "portal.write"),
+    "DELETE /customers/{customer}/content": shared("content.write", "portal.write"),
     # jobs
     "GET /jobs": staff("jobs.read"),
     "GET /jobs/kinds": staff("jobs.read"),

@@ -11,6 +11,7 @@ from litestar.types import ASGIApp
 from mintage import __version__
 from mintage.server.admin import (
     audit,
+    content,
     credit,
     customers,
     events,
@@ -57,6 +58,7 @@ MODULES: Final = (
     models,
     providers,
     feed,
+    content,
     jobs,
     session,
     staff,

@@ -12,6 +12,7 @@ from mintage.base import Clock, MintageError, Settings
 from mintage.base.addresses import TrustedProxies
 from mintage.billing import Billing, CatchUp
 from mintage.books import CommitLog, Database, Ledger
+from mintage.content import Content
 from mintage.jobs import Jobs
 from mintage.registry import Registry
 from mintage.server.admin.live import LiveFeed
@@ -42,6 +43,7 @@ class Desk:
     billing: Billing
     registry: Registry
     jobs: Jobs
+    content: Content
     admin_token: str
     catch_up: CatchUp
     verify: Callable[[], Awaitable[Any]]
