@@ -1,4 +1,4 @@
-"""Memory that is given back. glibc keeps freed blocks, and more of them the larger the blocks that it has seen (its mmap
+"""Memory that is given back. glibc keeps freed blocks, and more of them the larger the blocks it has seen (its mmap
 threshold grows up to 32 MB), with a heap for every thread: a few large requests would leave a process of twice its size
 for good. Measured in docs/log.md, Gateway. See mallopt(3).
 """
