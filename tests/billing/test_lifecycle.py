@@ -258,6 +258,30 @@ async def test_caps_tell_once_and_entitlements_reach_the_gateway(desk):
     assert [alert.percent for alert in desk.billing.caps.alerts(tenant.id)] == [50]
 
 
+async def test_a_free_allowance_that_is_used_up_stops_the_keys_until_the_next_period_or_plan(desk):
+    body = '[[charges]]\nkind = "allowance"\nid = "tokens"\nname = { en = "Free" }\nincluded = 1000\n'
+    raw = plan("free", POST, body + 'metric = { values = ["total_tokens"] }\n')
+    raw = raw.replace(b'[[prices]]\nmodel = "*"\noutput_tokens.per_million = "1"\n', b"")
+    desk.billing.plans.apply("t", raw, "toml")
+    tenant = await desk.customer("Acme", "free")
+    desk.accounts.keys.create("t", tenant.id, NewKey())
+    states = []
+    for tokens, days in ((999, 0), (1, 31), (5000, 0)):
+        await desk.ask(tenant, "m", output_tokens=tokens)
+        await desk.catch_up()
+        await desk.billing.lifecycle.tick()
+        states += [record.exhausted for record in desk.billing.snapshot().keys]
+        desk.clock.advance(days * DAY_S)
+        states += [record.exhausted for record in desk.billing.snapshot().keys]
+    assert states == [False, False, True, False, True, True]
+    await desk.billing.lifecycle.assign("t", tenant, "small")
+    assert [record.exhausted for record in desk.billing.snapshot().keys] == [False]
+    invoices = desk.billing.closing
+    desk.clock.advance(31 * DAY_S)
+    await invoices.close("t", tenant)
+    assert {rated.rated_attos for rated in invoices.rated.of(tenant.id) if rated.plan == "free"} == {0}
+
+
 async def test_late_duplicated_and_superseding_events_give_the_same_bill(desk):
     body = '[[charges]]\nkind = "per_unit"\nid = "jobs"\nname = { en = "Jobs" }\n'
     body += 'metric = { kind = "job", values = ["n"] }\n'

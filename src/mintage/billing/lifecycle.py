@@ -18,11 +18,14 @@ from mintage.base import ATTOS_PER_NANO, NANOS_PER_UNIT, MintageError, check_nan
 from mintage.billing.credit import Credit, NewLot
 from mintage.billing.deferred import Deferred
 from mintage.billing.evaluate import SYSTEM_PRODUCTS
+from mintage.billing.period_usage import countable, counts_single_requests, rolled_events
 from mintage.billing.subscriptions import Pause, Refund, Subscription
 from mintage.billing.topping import AutoTopUps
 from mintage.billing.wallets import WalletRow
 from mintage.books import BUCKET_NS, Ledger
-from mintage.pricing import Grant, PriceVersion
+from mintage.pricing import Grant, PriceVersion, Span
+from mintage.pricing.charges import Allowance
+from mintage.pricing.metric import count, group_events
 from mintage.pricing.period import Thresholds
 
 if TYPE_CHECKING:
@@ -209,7 +212,30 @@ class Lifecycle:
             fees += await billing.closing.bill_ahead(tenant)
         for index, grant in enumerate(version.plan.grants):
             await self._grant(tenant, row, current, version, index, grant)
+        await asyncio.to_thread(self._exhaust, tenant, current, version)
         return fees
+
+    def _exhaust(self, tenant: Tenant, current: Subscription, version: PriceVersion) -> None:
+        """Stop the keys of a customer who has used up an allowance that nothing may go beyond."""
+        hard = [one for one in version.plan.charges if isinstance(one, Allowance) and one.overage is None]
+        if not hard or tenant.id in self._billing.subscriptions.all_exhausted():
+            return
+        now = self._clock.now_ns()
+        period = current.period_at(now)
+        span = Span(period.start_ns, (now // BUCKET_NS + 2) * BUCKET_NS)
+        rows = self._ledger.usage_lines(tenant.id, span.start_ns, span.end_ns)
+        mine = [row for row in rows if row.price_id.partition("@")[0] == version.plan_id]
+        earlier = self._billing.closing.rated.of(tenant.id) if any(one.rollover_periods for one in hard) else []
+        carried = self._billing.closing.rated.carried(version.plan, earlier, period.index)
+        for charge in hard:
+            if counts_single_requests(charge):
+                continue
+            counted = countable(charge)
+            groups = group_events(rolled_events(mine, span.start_ns), counted.where, counted.group_by)
+            limit = Fraction(charge.included) + carried.get(charge.id, Fraction(0))
+            if any(charge.metric.convert(count(counted.metric, one, span)) >= limit for one in groups.values()):
+                self._billing.subscriptions.exhaust(tenant.id, period.end_ns)
+                return
 
     async def _grant(  # noqa: PLR0917 - one grant of one plan of one customer
         self, tenant: Tenant, row: WalletRow, current: Subscription, version: PriceVersion, index: int, grant: Grant

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ from mintage.pricing.live import meters_of
 
 #: Rows of one SELECT over the lake's table `usage`, everything durable read first. Raises MintageError.
 LakeQuery = Callable[[str, Sequence[object]], Awaitable[Sequence[Sequence[Any]]]]
+
+Charge = TypeVar("Charge", bound=ChargeFields)
 
 PAGE: Final = 50_000  # events of one question
 EVENTS_MAX: Final = 20_000_000  # of one customer and period
@@ -45,7 +47,7 @@ def counts_single_requests(charge: ChargeFields) -> bool:
     return bool(cells) or metric.aggregate not in ("sum", "count") or not meters_of(charge)
 
 
-def countable(charge: ChargeFields) -> ChargeFields:
+def countable(charge: Charge) -> Charge:
     """The charge as it counts sums: a count of requests is the sum of `requests`."""
     if isinstance(charge, QuantityCharge) and charge.metric.kind == "usage" and charge.metric.aggregate == "count":
         metric = msgspec.structs.replace(charge.metric, aggregate="sum", values=("requests",))

@@ -42,6 +42,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     expires_ns: int | None
     suspended: bool
     paused: bool = False
+    exhausted: bool = False  # the plan's allowance is used up, and nothing may go beyond it
     endpoints: tuple[str, ...] = ()
     ip_ranges: tuple[str, ...] = ()
     budgets: tuple[tuple[str, int, str], ...] = ()  # (key, project or customer, nanos, period)
@@ -79,6 +80,8 @@ def take_snapshot(  # noqa: PLR0917 - the parts of this room, in the order of it
         for grant in accounts.keys.grants()
     ]
     keys = _with_terms(keys, rows, credit, caps)
+    if exhausted := subscriptions.all_exhausted():
+        keys = [msgspec.structs.replace(key, exhausted=key.tenant_id in exhausted) for key in keys]
     changes = (plans.next_effective_ns(now_ns), subscriptions.next_change_ns(now_ns))
     return KeySnapshot(
         version=version,

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 import sqlalchemy as sa
 
-from mintage.accounts import Changes, Tenant
+from mintage.accounts import SYSTEM, Changes, Tenant
 from mintage.base import MintageError, new_id
 from mintage.billing.periods import Period, PeriodLength, period_at
 from mintage.billing.tables import subscriptions
@@ -23,6 +23,8 @@ from mintage.pricing.period import local_day, midnight_ns
 Refund = Literal["prorate", "none"]
 State = Literal["scheduled", "trial", "active", "paused", "ended"]
 HISTORY_MAX: Final = 1_000  # plans of one customer
+#: Rows of the pauses' table that only stop keys: an allowance is used up.
+_OF_ALLOWANCE: Final = pauses.c.id.startswith("quo_", autoescape=True)
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,13 +103,27 @@ class Subscriptions:
         return min((int(at_ns) for at_ns in found if at_ns is not None), default=None)
 
     def pauses(self, tenant_id: str) -> list[Pause]:
-        return self._pauses(pauses.c.tenant_id == tenant_id)
+        return self._pauses(pauses.c.tenant_id == tenant_id, ~_OF_ALLOWANCE)
+
+    def all_exhausted(self) -> set[str]:
+        """Tenants that have used up what their plan includes, until their next period."""
+        now = self._changes.clock.now_ns()
+        return {row.tenant_id for row in self._pauses(pauses.c.from_ns <= now, pauses.c.until_ns > now, _OF_ALLOWANCE)}
+
+    def exhaust(self, tenant_id: str, until_ns: int) -> None:
+        """Stop the keys until the allowance is new. Fees go on: this is no pause of the customer's own."""
+        now = self._changes.clock.now_ns()
+        row = Pause(id=new_id("quo"), tenant_id=tenant_id, from_ns=now, until_ns=until_ns)
+        with self._changes.change(
+            SYSTEM, "plan.exhausted", tenant_id, tenant_id=tenant_id, until_ns=until_ns
+        ) as change:
+            change.connection.execute(pauses.insert().values(**msgspec.structs.asdict(row)))
 
     def all_paused(self) -> set[str]:
         """Tenants that are paused now."""
         now = self._changes.clock.now_ns()
         over = sa.or_(pauses.c.until_ns.is_(None), pauses.c.until_ns > now)
-        return {row.tenant_id for row in self._pauses(pauses.c.from_ns <= now, over)}
+        return {row.tenant_id for row in self._pauses(pauses.c.from_ns <= now, over, ~_OF_ALLOWANCE)}
 
     def tenants(self) -> list[str]:
         """Every tenant that has, had or will have a plan."""
@@ -215,6 +231,9 @@ class Subscriptions:
                 change.connection.execute(
                     subscriptions.update().where(c.id == current.id).values(ended_ns=start_ns, refund=refund)
                 )
+            if start_ns <= now:  # another plan, another allowance
+                used_up = sa.and_(pauses.c.tenant_id == tenant.id, pauses.c.until_ns > now, _OF_ALLOWANCE)
+                change.connection.execute(pauses.update().where(used_up).values(until_ns=now))
             change.connection.execute(subscriptions.insert(), [msgspec.structs.asdict(row) for row in rows])
         return new
 

@@ -26,6 +26,9 @@ _SUSPENDED: Final = MintageError(
     "permission_denied", "This account is suspended.", "Ask your provider to open it again."
 )
 _PAUSED: Final = MintageError("permission_denied", "This account is paused.", "Ask your provider to resume it.")
+_EXHAUSTED: Final = MintageError(
+    "budget_exceeded", "What the plan includes in this period is used up.", "Upgrade, or wait for the next period."
+)
 _NO_PLAN: Final = MintageError(
     "permission_denied", "This account has no plan, so nothing has a price.", "Ask your provider for a plan."
 )
@@ -186,6 +189,8 @@ def build_snapshot(
             blocked[key.digest] = _SUSPENDED
         elif key.paused:
             blocked[key.digest] = _PAUSED
+        elif key.exhausted:
+            blocked[key.digest] = _EXHAUSTED
         elif not key.price_id or not key.wallet_id:
             blocked[key.digest] = _NO_PLAN
         else:
