@@ -21,7 +21,7 @@ import msgspec
 
 from mintage import __version__
 from mintage.base import MintageError
-from mintage.books import Home, failpoints
+from mintage.books import Database, Home, Report, Shipper, failpoints, verify_in_child
 from mintage.jobs import Context
 
 MANIFEST: Final = "manifest.json"
@@ -228,6 +228,24 @@ def restore(backup: Path, home: Path) -> Manifest:
     except OSError as error:
         raise MintageError("unavailable", f"The restore failed: {error}.", "Mend it and run it again.") from error
     return manifest
+
+
+async def catch_up_and_verify(path: Path) -> Report:
+    """Let a restored home's ledger and lake reach its log, then derive every balance again. Needs no master key."""
+    home = Home(path)
+    home.lock()
+    try:
+        with closing(Database.open(path / "books.db")) as database:
+            database.migrate()
+        shipper = Shipper(path / "log.db", path / "books.db", path / "lake")
+        try:
+            await shipper.start()
+            await shipper.sync()
+        finally:
+            await shipper.close()
+        return await verify_in_child(path)
+    finally:
+        home.unlock()
 
 
 def run_backup(context: Context) -> dict[str, Any]:

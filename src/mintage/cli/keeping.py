@@ -61,16 +61,12 @@ def restore(
 
 
 async def _restore(folder: Path, home: str | None) -> tuple[Report, Manifest]:
-    from mintage.app import App
+    from mintage.app.backup import catch_up_and_verify
     from mintage.app.backup import restore as fill
 
-    settings = load_settings(home=home)
-    manifest = await asyncio.to_thread(fill, folder, settings.home_path)
-    app = await App.open(settings)
-    try:
-        return await app.verify(), manifest
-    finally:
-        await app.close()
+    path = load_settings(home=home).home_path
+    manifest = await asyncio.to_thread(fill, folder, path)
+    return await catch_up_and_verify(path), manifest
 
 
 def doctor(
