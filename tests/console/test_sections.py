@@ -222,7 +222,8 @@ async def test_a_foreign_key_is_not_there_for_a_customers_people(desk: Desk) -> 
 
 #: What is the same in every language: names, units, codes, ids.
 DATA = re.compile(
-    r"standard@[0-9a-f]+|Söhne|Foreign Freight|Mintage( Demo)?|smollm2\S*|standard|Standard|English|UTC|USD|[\w.]*nano-\S*|req_\w+|Python"
+    r"standard@[0-9a-f]+"
+    r"|Söhne|Foreign Freight|Mintage( Demo)?|smollm2\S*|standard|Standard|English|UTC|USD|[\w.]*nano-\S*|req_\w+|Python"
     r"|JavaScript|curl|Ctrl \+ Enter|\w+@\S+|\bA (owner|admin)\b|[a-z]+_[a-z_0-9.:]+\S*|key_\w+|\b(ms|s|min)\b"
     r"|[a-z]+:[\w:. ]+"
     r"|Read this page in English|Apache-2\.0|key\.|foreign\S*|scripted|system|default|Owner"

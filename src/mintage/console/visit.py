@@ -77,7 +77,6 @@ class Visit:
     ) -> Response[bytes]:
         """A page in the frame. place is marked in the navigation; problem is told above the content."""
         done = self.query("done")
-        phrase = f"done.{done}"
         frame: dict[str, Any] = {
             "page_title": title,
             "body_class": "at-desk",
@@ -91,7 +90,7 @@ class Visit:
             "link": self.link,
             "path": self.request.url.path,
             "language_href": self.link(language=self.reader.other),
-            "done": self.reader.t(phrase) if phrase in self.reader.t.phrases else "",
+            "done": self.reader.t.phrases.get(f"done.{done}", ""),
             "problem": problem,
             "live_url": "",
             "portal": self.session.tenant_id is not None,
