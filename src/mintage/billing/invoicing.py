@@ -11,10 +11,12 @@ from mintage.billing.currencies import Currencies
 from mintage.billing.extras import Extras, ExtrasDesk
 from mintage.billing.invoice import InvoiceContent
 from mintage.billing.invoices import Invoices
+from mintage.billing.payments import BankDesk, Dunning, Payments
 from mintage.billing.profiles import Profiles
 from mintage.billing.standing import CatchUp, Standing
 from mintage.billing.tax import TaxTable
 from mintage.billing.wallets import Wallets
+from mintage.billing.webhooks import Endpoints, Sender
 from mintage.books import CommitLog, Ledger
 
 HOUR_NS: Final = 3600 * 10**9
@@ -40,10 +42,22 @@ class Invoicing:
             profiles=self.profiles,
             catch_up=catch_up,
         )
+        self.payments = Payments(accounts, log, ledger, wallets, self.standing)
+        self.bank = BankDesk(accounts, self.invoices, self.payments)
+        self.webhooks = Endpoints(changes, accounts.vault)
+        self.sender = Sender(changes, self.webhooks)
+        self.dunning = Dunning(
+            accounts,
+            invoices=self.invoices,
+            profiles=self.profiles,
+            payments=self.payments,
+            standing=self.standing,
+        )
 
     async def start(self) -> None:
         """Once, when the log is open: what a crash kept from the wallets is told to them."""
         await self.standing.tell_wallets()
+        await self.payments.repair()
 
     def grace_ns(self) -> int:
         """How long a period that has ended waits for late events. Blocking."""

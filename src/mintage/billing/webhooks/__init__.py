@@ -5,6 +5,8 @@ A message is sent until it is accepted or its tries are used up; then it waits, 
 Start with outbox.py (what is told), then endpoints.py (to whom), then sender.py (how).
 """
 
+from mintage.billing.webhooks.endpoints import Delivery, Endpoint, Endpoints, NewEndpoint
 from mintage.billing.webhooks.outbox import TYPES, announce
+from mintage.billing.webhooks.sender import BACKOFF_S, Sender, sign
 
-__all__ = ["TYPES", "announce"]
+__all__ = ["BACKOFF_S", "TYPES", "Delivery", "Endpoint", "Endpoints", "NewEndpoint", "Sender", "announce", "sign"]
