@@ -226,7 +226,10 @@ def calculate(
             else:
                 table("Rules", ("rule", "note"), rows)
             return
-        result = work_out(rule, _inputs(inputs))
+        from mintage.cli.holds import HOLD_RULES
+
+        given = _inputs(inputs)
+        result = HOLD_RULES[rule](given) if rule in HOLD_RULES else work_out(rule, given)
         if as_json:
             print_json({"rule": rule, "result": result})
         else:

@@ -79,7 +79,7 @@ def walk(
         row = contexts[event]
         for k in range(width):
             attos += meters[event, k] * rates[row, k]
-        nanos = np.int64(np.uint64(attos) // np.uint64(1_000_000_000))  # never negative: one multiplication
+        nanos: Any = np.int64(np.uint64(attos) // np.uint64(1_000_000_000))  # never negative: one multiplication
         rest = attos - nanos * 1_000_000_000
         buy = on_demand != 0 and balance < nanos
         while buy:
@@ -104,7 +104,7 @@ def walk(
             balance += credit + bonus
             buy = balance < nanos
         charged += nanos
-        due = nanos
+        due: Any = nanos
         front = 0
         if count > 0 and left[0] > due:  # almost always: one lot pays
             left[0] -= due
