@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mintage.app")
 _SWEEP_EVERY_S: Final = 1.0
 _FOLLOW_EVERY_S: Final = 0.25
+_TELL_EVERY_S: Final = 2.0
 
 
 class Upkeep:
@@ -28,6 +29,7 @@ class Upkeep:
         for every_s, duty in (
             (_SWEEP_EVERY_S, self._sweep),
             (_FOLLOW_EVERY_S, self._follow),
+            (_TELL_EVERY_S, self._tell),
         ):
             self._tasks.append(asyncio.ensure_future(_repeat(every_s, duty)))
 
@@ -43,6 +45,10 @@ class Upkeep:
         app.gateway.cut_overdue()
         if not app.log.failed:
             await app.log.expire(app.clock.now_ns())
+
+    async def _tell(self) -> None:
+        """Webhooks that are due."""
+        await self._app.billing.invoicing.sender.run()
 
     async def _follow(self) -> None:
         if await self._app.stale():
