@@ -129,8 +129,8 @@ def run(
         view = api.call("POST", "/jobs", json=new)
         if wait:
             with job_progress() as shown:
-                for line in api.lines("GET", f"/jobs/{view['job']['id']}/follow"):
-                    view = line
+                while view["job"]["state"] in ("queued", "running"):
+                    view = api.get(f"/jobs/{view['job']['id']}", wait_s=10)
                     shown(view["job"]["progress"])
     if as_json:
         print_json(view)

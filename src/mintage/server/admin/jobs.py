@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import delete, get, post, put
 from litestar.params import QueryParameter, RawBody
-from litestar.response import Stream
 
 from mintage.accounts import Page, decode_cursor, encode_cursor
 from mintage.base import MintageError
@@ -19,7 +17,8 @@ from mintage.server.admin.depends import LIMIT_DEFAULT, Actor, Cursor, DeskPart,
 from mintage.server.admin.services import Desk
 
 _LOOK_EVERY_S: Final = 0.2
-_FOLLOW_MAX_S: Final = 6 * 3600.0
+WAIT_MAX_S: Final = 30
+Wait = Annotated[int, QueryParameter(ge=0, le=WAIT_MAX_S, description="Wait so many seconds for news.")]
 
 
 class KindView(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,31 +130,18 @@ def start_job(desk: DeskPart, actor: Actor, body: RawBody) -> JobView:
     return _view(desk, job.id)
 
 
-@get("/jobs/{job:str}", sync_to_thread=True)
-def show_job(desk: DeskPart, job: Path) -> JobView:
-    """One job with its payload, result and tries, and the end of what each try wrote."""
-    return _view(desk, job)
-
-
-@get("/jobs/{job:str}/follow")
-async def follow_job(desk: DeskPart, job: Path) -> Stream:
-    """A job in lines of JSON: each time something changed, until it has ended."""
-    await asyncio.to_thread(desk.jobs.queue.get, job)
-    await desk.start_jobs()
-    return Stream(_follow(desk, job), media_type="application/x-ndjson")
-
-
-async def _follow(desk: Desk, job_id: str) -> AsyncIterator[bytes]:
-    shown: JobView | None = None
-    until_s = asyncio.get_running_loop().time() + _FOLLOW_MAX_S
-    while asyncio.get_running_loop().time() < until_s:
-        view = await asyncio.to_thread(_view, desk, job_id)
-        if view != shown:
-            shown = view
-            yield msgspec.json.encode(view) + b"\n"
-        if view.job.ended:
-            return
+@get("/jobs/{job:str}")
+async def show_job(desk: DeskPart, job: Path, wait_s: Wait = 0) -> JobView:
+    """One job with its payload, result and tries, and the end of what each try wrote. wait_s: answer when something
+    has changed or it has ended, at the latest after so many seconds."""
+    before = view = await asyncio.to_thread(_view, desk, job)
+    if wait_s:
+        await desk.start_jobs()
+    until_s = asyncio.get_running_loop().time() + wait_s
+    while view == before and not view.job.ended and asyncio.get_running_loop().time() < until_s:
         await asyncio.sleep(_LOOK_EVERY_S)
+        view = await asyncio.to_thread(_view, desk, job)
+    return view
 
 
 @post("/jobs/{job:str}/cancel", status_code=200, sync_to_thread=True)
@@ -204,7 +190,6 @@ HANDLERS: Final[list[Any]] = [
     list_kinds,
     start_job,
     show_job,
-    follow_job,
     cancel_job,
     retry_job,
     list_schedules,
