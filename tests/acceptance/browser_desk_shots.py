@@ -66,7 +66,7 @@ def portal_link(shop: Shop) -> str:
     body = {"name": "Ada", "email": f"ada{random.randrange(10**9)}@acme.example", "role": "admin"}
     answer = httpx.post(f"{shop.url}/admin/v1/customers/acme/users", headers=head, json=body, timeout=20)
     answer.raise_for_status()
-    return str(answer.json()["url"])
+    return str(answer.json()["link"]["url"])
 
 
 def take(page: Page, file: Path) -> None:

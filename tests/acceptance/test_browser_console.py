@@ -212,7 +212,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(page: Page) -> None:
     page.goto(page.url)
     page.wait_for_selector("#link-state[data-state=live]")
     stops: list[str] = []
-    for _ in range(40):
+    for _ in range(120):
         page.keyboard.press("Tab")
         stop = page.evaluate(
             """() => {

@@ -101,3 +101,17 @@ def test_a_cut_stream_is_an_error(seen: dict[str, Any], key: str) -> None:
 def test_completions_and_models(seen: dict[str, Any]) -> None:
     assert seen["completion"] == " four"
     assert {"say", "tools"} <= set(seen["models"])
+
+
+def test_responses_vectors_verdicts_sound_and_files(seen: dict[str, Any]) -> None:
+    assert seen["rest"] == {
+        "response": HELLO,
+        "streamed": HELLO,
+        "first": "response.created",
+        "last": "response.completed",
+        "vector": [1, -0.5, 1],
+        "flagged": True,
+        "sound": "ID3\x00soundalloy",
+        "transcript": "Hello, wörld.",
+        "file": "{}",
+    }

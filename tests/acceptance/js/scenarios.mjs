@@ -1,7 +1,7 @@
 // The official openai SDK for JavaScript against a shop. Prints one JSON object: what each scenario saw.
 // Environment: SHOP_URL (with /v1), SHOP_KEYS (JSON: customer -> key).
 
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const baseURL = process.env.SHOP_URL;
 const keys = JSON.parse(process.env.SHOP_KEYS);
@@ -90,6 +90,33 @@ async function refused(key, fields, options) {
   }
 }
 
+/** The other operations of this dialect. */
+async function rest(key) {
+  const { client } = clientOf(key);
+  const answer = await client.responses.create({ model: "say", input: "Hi" });
+  const names = [];
+  const running = client.responses.stream({ model: "say", input: "Hi" });
+  for await (const event of running) names.push(event.type);
+  const vectors = await client.embeddings.create({ model: "embed", input: ["four"] });
+  const verdict = await client.moderations.create({ model: "moderate", input: "kill" });
+  const sound = await client.audio.speech.create({ model: "speak", voice: "alloy", input: "Hello!" });
+  const file = await toFile(Buffer.from("RIFFsound"), "a.wav");
+  const transcript = await client.audio.transcriptions.create({ model: "transcribe", file });
+  const kept = await client.files.create({ file: await toFile(Buffer.from("{}"), "a.jsonl"), purpose: "batch" });
+  const content = await (await client.files.content(kept.id)).text();
+  return {
+    response: answer.output_text,
+    streamed: (await running.finalResponse()).output_text,
+    first: names[0],
+    last: names.at(-1),
+    vector: vectors.data[0].embedding,
+    flagged: verdict.results[0].flagged,
+    sound: Buffer.from(await sound.arrayBuffer()).toString("latin1"),
+    transcript: transcript.text,
+    file: content,
+  };
+}
+
 const refusals = {
   bad_key: ["mk-nobody", {}],
   unknown_model: ["rich", { model: "gpt-99" }],
@@ -113,6 +140,7 @@ for (const [name, [key, fields]] of Object.entries(refusals)) {
   seen[`${name}/whole`] = await refused(key, fields);
   seen[`${name}/stream`] = await refused(key, { ...fields, stream: true });
 }
+seen.rest = await rest("rich");
 const { client } = clientOf("rich");
 seen.models = [];
 for await (const model of client.models.list()) seen.models.push(model.id);
