@@ -142,7 +142,7 @@ class Victim:
 
     def __init__(self, home: Path, opened: dict[str, Any], provider: Provider) -> None:
         self.home = home
-        self.shop = Shop(opened["url"], opened["keys"], provider)
+        self.shop = Shop(opened["url"], opened["keys"], provider, home)
         self.port = httpx.URL(opened["url"]).port or 0
         self._process = psutil.Process(json.loads((home / "server.json").read_bytes())["pid"])
 
