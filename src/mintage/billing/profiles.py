@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -115,7 +115,7 @@ class Profiles:
             if isinstance(text, str):
                 check_text(text, name)
         row = {"subject": subject, "content": msgspec.json.encode(value).decode()}
-        details = {"language": value.language} if isinstance(value, BillingProfile) else {}
+        details: dict[str, Any] = {"language": value.language} if isinstance(value, BillingProfile) else {}
         with self._changes.change(actor, "billing.profile", subject, tenant_id=tenant_id, **details) as change:
             change.connection.execute(billing_profiles.delete().where(billing_profiles.c.subject == subject))
             change.connection.execute(billing_profiles.insert().values(**row))
