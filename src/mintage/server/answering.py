@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, Final, Protocol
@@ -38,7 +39,7 @@ class Encoder(Protocol):
     def error(self, error: MintageError) -> bytes: ...
 
 
-class Voice:
+class Voice(ABC):
     """One operation of one dialect. A subclass says what differs; an instance serves one request."""
 
     writing: Encoder | None = None  # the encoder of the stream that has begun
@@ -47,17 +48,19 @@ class Voice:
     def stream_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         return EVENTS
 
+    @abstractmethod
     def decode(self, http: HttpRequest) -> Request:
-        raise NotImplementedError
+        """The body as a request. Raises MintageError."""
+
+    @abstractmethod
+    def error(self, error: MintageError, request_id: str | None) -> ErrorParts:
+        """An error in the dialect's words."""
 
     def encoder(self, conversation: Conversation) -> Encoder:
-        raise NotImplementedError
+        raise MintageError("unsupported", "This is not answered as a stream.", "Leave `stream` out.", param="stream")
 
     def whole(self, conversation: Conversation, answer: Answer) -> bytes:
-        raise NotImplementedError
-
-    def error(self, error: MintageError, request_id: str | None) -> ErrorParts:
-        raise NotImplementedError
+        raise MintageError("unsupported", "This is only answered as a stream.", "Set `stream`.", param="stream")
 
     def headers(self, conversation: Conversation) -> Headers:
         return receipt_headers(conversation)
