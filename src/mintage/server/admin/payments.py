@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Request, delete, get, post
-from litestar.params import RawBody
+from litestar.params import QueryParameter, RawBody
 
 from mintage.accounts import Page
 from mintage.billing.payments import BankRow, Imported, PaymentRow, Step
 from mintage.billing.webhooks import Delivery, Endpoint, NewEndpoint
 from mintage.server.admin.bodies import decode, money_nanos
 from mintage.server.admin.depends import LIMIT_DEFAULT, Actor, Cursor, DeskPart, Limit, Path, Query
+
+#: Litestar keeps the bare name `state` for itself.
+InState = Annotated[str | None, QueryParameter(name="state")]
 
 
 class AskTransfer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,10 +70,10 @@ async def import_statement(desk: DeskPart, actor: Actor, request: Request[Any, A
 
 @get("/bank/lines", sync_to_thread=True)
 def list_lines(
-    desk: DeskPart, state: Query = None, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    desk: DeskPart, in_state: InState = None, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
 ) -> Page[BankRow]:
     """Lines of statements: open, matched or ignored."""
-    return desk.billing.invoicing.bank.page(state, limit=limit, cursor=cursor)
+    return desk.billing.invoicing.bank.page(in_state, limit=limit, cursor=cursor)
 
 
 @post("/bank/lines/{line:str}/match", takes=AskMatch, example={"invoice": "INV-000001"}, status_code=200)
@@ -108,9 +111,9 @@ def remove_webhook(desk: DeskPart, actor: Actor, endpoint: Path) -> dict[str, bo
 
 
 @get("/webhook-deliveries", sync_to_thread=True)
-def list_deliveries(desk: DeskPart, state: Query = None) -> list[Delivery]:
+def list_deliveries(desk: DeskPart, in_state: InState = None) -> list[Delivery]:
     """What was sent, waits or is dead, newest first."""
-    return desk.billing.invoicing.webhooks.deliveries(state)
+    return desk.billing.invoicing.webhooks.deliveries(in_state)
 
 
 @post("/webhook-messages/{message:str}/replay", status_code=200, sync_to_thread=True)
