@@ -220,7 +220,10 @@ def calculate(
 
     with reporting(as_json=as_json):
         if rule == "list":
-            rows = [(name, (found.__doc__ or "").split("\n")[0]) for name, found in sorted(RULES.items())]
+            from mintage.cli.holds import HOLD_RULES
+
+            known = {**RULES, **HOLD_RULES}
+            rows = [(name, (found.__doc__ or "").split("\n")[0]) for name, found in sorted(known.items())]
             if as_json:
                 print_json([name for name, _ in rows])
             else:
