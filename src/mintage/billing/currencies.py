@@ -83,7 +83,7 @@ class Currencies:
 
 def convert_nanos(nanos: int, rate: CurrencyRate) -> int:
     """nanos of the base in the quote's minor units, half up, as nanos."""
-    unit = 10 ** (9 - currency_exponent(rate.quote))
+    unit = int(10 ** (9 - currency_exponent(rate.quote)))
     return to_minor(Fraction(nanos, NANOS_PER_UNIT) * Fraction(Decimal(rate.rate)), rate.quote) * unit
 
 

@@ -65,7 +65,7 @@ class Endpoints:
                 "invalid_request", f"{unknown[0][:64]!r} is no event.", f"One of {', '.join(TYPES)}.", param="types"
             )
         url = check_url(url, allow_private=self.allow_private, param="url") + ("/" if urlsplit(url).path == "/" else "")
-        if len(self.list(tenant_id)) >= ENDPOINTS_MAX:
+        if len(self.all(tenant_id)) >= ENDPOINTS_MAX:
             raise MintageError("conflict", f"There are {ENDPOINTS_MAX} endpoints.", "Remove one first.")
         key = secrets.token_bytes(32)
         new = Endpoint(
@@ -84,7 +84,7 @@ class Endpoints:
             change.connection.execute(webhook_endpoints.insert().values(**row))
         return NewEndpoint(endpoint=new, secret="whsec_" + base64.b64encode(key).decode())
 
-    def list(self, tenant_id: str | None) -> list[Endpoint]:
+    def all(self, tenant_id: str | None) -> list[Endpoint]:
         """None: everyone's."""
         select = sa.select(webhook_endpoints).order_by(webhook_endpoints.c.id).limit(10_000)
         if tenant_id is not None:
@@ -94,7 +94,7 @@ class Endpoints:
 
     def remove(self, actor: str, tenant_id: str | None, endpoint_id: str) -> None:
         """What waits for it is dropped. Raises not_found."""
-        if endpoint_id not in {one.id for one in self.list(tenant_id)}:
+        if endpoint_id not in {one.id for one in self.all(tenant_id)}:
             raise MintageError("not_found", f"There is no endpoint {endpoint_id[:80]!r}.", "List them first.")
         with self._changes.change(actor, "webhook.remove", endpoint_id, tenant_id=tenant_id) as change:
             of_it = webhook_deliveries.c.endpoint_id == endpoint_id

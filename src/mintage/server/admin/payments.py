@@ -92,7 +92,7 @@ async def run_dunning(desk: DeskPart) -> list[Step]:
 @get("/webhooks", sync_to_thread=True)
 def list_webhooks(desk: DeskPart) -> list[Endpoint]:
     """Where events are sent."""
-    return desk.billing.invoicing.webhooks.list(None)
+    return desk.billing.invoicing.webhooks.all(None)
 
 
 @post("/webhooks", takes=AskEndpoint, example={"url": "https://example.com/hook"}, sync_to_thread=True)
