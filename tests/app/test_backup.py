@@ -203,6 +203,7 @@ def test_the_doctor_finds_what_is_wrong_and_says_the_mend(home):
 def test_the_doctor_finds_altered_books(home):
     import sqlite3
 
+    assert mintage(home, "ledger", "balance")["balanced"]
     with sqlite3.connect(home / "books.db") as connection:
         changed = connection.execute(
             "UPDATE ledger_postings SET amount_nanos = amount_nanos + 1 WHERE amount_nanos > 0"
