@@ -9,7 +9,7 @@ import typer
 
 from mintage.base import MintageError
 from mintage.cli.client import reporting
-from mintage.cli.options import Json
+from mintage.cli.options import Home, Json
 from mintage.cli.output import facts, print_json
 
 app = typer.Typer(help="Evaluation: score texts and labels against references.", no_args_is_help=True)
@@ -54,6 +54,7 @@ def score(
     asian_support: Annotated[bool, typer.Option("--asian-support", help="ter: split Asian characters.")] = False,
     case_sensitive: Annotated[bool, typer.Option("--case-sensitive", help="ter.")] = False,
     stemmer: Annotated[bool, typer.Option("--stemmer", help="rouge: English word stems.")] = False,
+    home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Score one file against one or several of references; line n of each is the same segment."""

@@ -1,7 +1,7 @@
 """ROUGE as rouge-score computes it (Lin, 2004), and with words for languages that its tokenizer would drop.
 
-The default tokenizer keeps only a-z and 0-9: of a Chinese sentence nothing is left. Chinese is cut into words by jieba,
-Japanese and Korean into characters; `--tokenize` says otherwise.
+The default tokenizer keeps only a-z and 0-9: of a Chinese sentence nothing is left. Chinese, Japanese and Korean are cut
+into characters, with words of other scripts whole; `--tokenize jieba` cuts Chinese into words where jieba is installed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mintage.base import MintageError
 from mintage.factory.evaluation.options import ScoreOptions, ScoreReport
 from mintage.factory.evaluation.translation import library
 
+_NO_SPACES: Final = ("zh", "ja", "ko", "th")
 TOKENIZERS: Final = ("default", "jieba", "char")
 _WORD: Final = re.compile(r"[^\W_]+")
 _IDEOGRAPH: Final = re.compile(
@@ -33,14 +34,14 @@ class _Words:
 
 
 def _jieba() -> _Words:
-    jieba = library("jieba")
+    jieba = library("jieba", "jieba")
     jieba.setLogLevel("ERROR")
     return _Words(lambda text: [word for piece in jieba.cut(text) for word in _WORD.findall(piece)])
 
 
 def _tokenizer(options: ScoreOptions) -> tuple[str, Any]:
     language = options.lang.lower().replace("_", "-").partition("-")[0]
-    name = options.tokenize or {"zh": "jieba", "ja": "char", "ko": "char", "th": "char"}.get(language, "default")
+    name = options.tokenize or ("char" if language in _NO_SPACES else "default")
     if name not in TOKENIZERS:
         raise MintageError(
             "invalid_request",

@@ -13,13 +13,13 @@ from mintage.factory.evaluation.options import ScoreOptions, ScoreReport
 BLEU_TOKENIZERS: Final = ("13a", "intl", "zh", "char", "none")
 
 
-def library(name: str) -> Any:
-    """A scoring library. Raises MintageError that names the extra it comes with."""
+def library(name: str, install: str = "'mintage[evaluate]'") -> Any:
+    """A scoring library. Raises MintageError that says how to install it."""
     try:
         return import_module(name)
     except ImportError as error:
         raise MintageError(
-            "unavailable", f"{name.partition('.')[0]} is not installed.", "Run: pip install 'mintage[evaluate]'."
+            "unavailable", f"{name.partition('.')[0]} is not installed.", f"Run: pip install {install}."
         ) from error
 
 
