@@ -22,7 +22,7 @@ $(VENV)/.core: requirements/core.lock pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: requirements/dev.lock $(VENV)/.core
 	@echo "Installing the tools for tests, checks and docs ..."
-	@$(PIP) install --require-hashes --only-binary :all: -r requirements/dev.lock
+	@$(PIP) install --require-hashes --only-binary :all: --no-binary rouge-score -r requirements/dev.lock
 	@touch $@
 
 install: $(VENV)/.core ## set everything up that `make run` needs, into .venv

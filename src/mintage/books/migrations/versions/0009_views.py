@@ -21,4 +21,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_saved_views"),
         sa.UniqueConstraint("person_id", "place", "name", name="uq_saved_views_person_id_place_name"),
     )
-
