@@ -31,9 +31,15 @@ async def client(log):
     gateway = Gateway(log, SystemClock(), hold_lease_s=900)
     callers = {
         hashlib.sha256(name.encode()).digest(): Caller(
-            key_id=name, tenant_id=f"cus_{name}", project_id="prj", wallet_id="", currency="USD", card=card,
-            policies=card.policies, limits=KeyLimits(None, None),
-        )  # fmt: skip
+            key_id=name,
+            tenant_id=f"cus_{name}",
+            project_id="prj",
+            wallet_id="",
+            currency="USD",
+            card=card,
+            policies=card.policies,
+            limits=KeyLimits(None, None),
+        )
         for name in ("one", "two")
     }
     blocked = {hashlib.sha256(b"off").digest(): MintageError("permission_denied", "Suspended.", "Pay.")}

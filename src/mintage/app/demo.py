@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Final
 
 import httpx
@@ -34,7 +35,7 @@ _QUESTIONS: Final = (
 
 class DemoInvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
     description: str
-    quantity: int
+    quantity: int | Decimal
     amount: str
 
 

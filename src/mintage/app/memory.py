@@ -25,4 +25,4 @@ def hold_memory_flat() -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     options = ((_M_TRIM_THRESHOLD, _TRIM_BYTES), (_M_MMAP_THRESHOLD, _MMAP_BYTES), (_M_ARENA_MAX, 1))
-    return sum(set_option(option, value) for option, value in options) == len(options)
+    return bool(sum(set_option(option, value) for option, value in options) == len(options))

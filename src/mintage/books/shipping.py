@@ -177,7 +177,7 @@ class Shipper:
         sync: bool = False,
     ) -> list[RequestRow]:
         """See lake_views.request_rows."""
-        bounds = {"start_ns": start_ns, "end_ns": end_ns, "before_seq": before_seq, "limit": limit}
+        bounds: dict[str, Any] = {"start_ns": start_ns, "end_ns": end_ns, "before_seq": before_seq, "limit": limit}
         return msgspec.convert(
             await self.ask("request_rows", sync=sync, filters=dict(filters), **bounds), list[RequestRow]
         )
