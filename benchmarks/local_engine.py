@@ -80,7 +80,8 @@ class ThroughMintage:
     async def _answer(self, prompt: str, tokens: int) -> int:
         # One customer per prompt, so that both sides find their prompt's cache warm.
         request = Request(
-            operation="chat", model=MODEL, cache_scope=prompt, messages=(Message("user", (Text(prompt),)),), max_output_tokens=tokens,
+            operation="chat", model=MODEL, cache_scope=prompt, messages=(Message("user", (Text(prompt),)),),
+            max_output_tokens=tokens,
             sampling=Sampling(temperature=0, logit_bias={"2": -100.0}),
         )  # fmt: skip
         async with aclosing(self._engine.stream(request)) as stream:

@@ -1,7 +1,7 @@
 """ROUGE as rouge-score computes it (Lin, 2004), and with words for languages that its tokenizer would drop.
 
 The default tokenizer keeps only a-z and 0-9: of a Chinese sentence nothing is left. Chinese, Japanese and Korean are
-cut into characters, words of other scripts stay whole; `--tokenize jieba` cuts Chinese into words where it is installed.
+cut into characters, words of other scripts stay whole; `--tokenize jieba` cuts Chinese into words.
 """
 
 from __future__ import annotations
