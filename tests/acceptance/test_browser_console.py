@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.model]
 #: What is the same in every language: names, units, signs.
 DATA = re.compile(
     r"Acme Writing Co\.|Borealis GmbH|Chen's Teahouse|smollm2-135m\S*|Mintage Demo|Mintage|Owner|English|UTC|USD|nano-"
-    r"|Ctrl \+ Enter|Read this page in English|openai|req_\w+|\b(ms|s|min)\b"
+    r"|Ctrl \+ Enter|Ctrl K|Read this page in English|openai|req_\w+|\b(ms|s|min)\b"
 )
 
 

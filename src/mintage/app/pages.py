@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException, NotFoundException
 
 from mintage.app.parts import App
-from mintage.console import ConsoleServices, console_router
+from mintage.console import ConsoleServices, console_router, on_error
 from mintage.server.admin import PROBLEMS, Desk, admin_router, openapi_config
 
 
@@ -67,7 +68,15 @@ def make_pages(app: App, admin_token: str, base_url: str) -> Litestar:
             admin_router(make_desk(app, admin_token, base_url=base_url)),
             console_router(console),
         ],
-        exception_handlers=PROBLEMS,  # what no route takes; the console has its own
+        exception_handlers={**PROBLEMS, NotFoundException: _nowhere},  # what no route takes; the console has its own
         openapi_config=openapi_config(),
         logging_config=None,
     )
+
+
+def _nowhere(request: Request[Any, Any, Any], error: NotFoundException) -> Response[Any]:
+    """People who went astray below the console or the portal get a page, programs a problem."""
+    if request.url.path.startswith(("/console", "/portal")):
+        return on_error(request, error)
+    answer: Response[Any] = PROBLEMS[HTTPException](request, error)
+    return answer

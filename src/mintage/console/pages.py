@@ -234,6 +234,10 @@ def console_router(services: ConsoleServices) -> Router:
             "desk": Provide(lambda: desk, sync_to_thread=False),
             "playground": Provide(lambda: playground, sync_to_thread=False),
         },
-        exception_handlers={SessionMissingError: on_session_missing, Exception: on_error},
+        # Each kind by name: an outer layer's handler for a nearer class would win over ours for Exception.
+        exception_handlers={
+            SessionMissingError: on_session_missing,
+            **dict.fromkeys((MintageError, HTTPException, Exception), on_error),
+        },
         include_in_schema=False,
     )  # fmt: skip
