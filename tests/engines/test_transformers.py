@@ -10,9 +10,15 @@ from mintage.base import ChoiceFinished, Event, Message, MintageError, Request, 
 from mintage.engines import HostConfig, RemoteEngine
 from mintage.registry import Registry
 
-pytest.importorskip("torch")
-pytest.importorskip("transformers")
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture(autouse=True)
+def needs_torch() -> None:
+    """Chosen and installed by hand: `make soak` says so when it is not there."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
 
 WORDS = "the a cat dog sat on mat and ran far away home red blue big small hello world one two three".split()
 SIZES = {"n_embd": 32, "n_layer": 2, "n_head": 2}

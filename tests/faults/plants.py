@@ -83,8 +83,8 @@ def event_key_claimed_first():
     """The key is stored before the event: a crash between drops the event and calls its retry a duplicate."""
     submit_of = Intake._decide
 
-    def claim(self, reader, at_ns, events):
-        batch, receipt = submit_of(self, reader, at_ns, events)
+    def claim(self, reader, at_ns, events, whole):
+        batch, receipt = submit_of(self, reader, at_ns, events, whole)
         if isinstance(batch, EventBatch):
             keeper = self._submit.__self__.keeper
             keeper.event_keys(batch.keys, 0, lambda: None)
@@ -97,9 +97,9 @@ def event_key_claimed_first():
 def events_without_dedup():
     Intake._decide_once = Intake._decide
 
-    def all_new(self, reader, at_ns, events):
+    def all_new(self, reader, at_ns, events, whole):
         self._known.clear()
-        return self._decide_once(reader, at_ns, events)
+        return self._decide_once(reader, at_ns, events, whole)
 
     Intake._decide = all_new
 

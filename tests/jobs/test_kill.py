@@ -63,7 +63,7 @@ def test_the_check_catches_an_effect_that_commits_apart(jobs, database, tmp_path
 
 def test_work_in_a_child_goes_on_from_its_checkpoint_after_the_worker_was_killed(jobs, tmp_path):
     """The child dies with its worker: two of them never count at once."""
-    job = jobs.enqueue("count", 150)
+    job = jobs.enqueue("count", 400)
     file = tmp_path / f"count-{job.id}.txt"
     command = [sys.executable, str(PROGRAMS / "worker.py"), str(tmp_path)]
     process = subprocess.Popen(command)
@@ -75,8 +75,8 @@ def test_work_in_a_child_goes_on_from_its_checkpoint_after_the_worker_was_killed
     found = jobs.queue.get(job.id)
     assert (found.state, found.result) == ("done", "counted")
     counted = [int(line) for line in file.read_text().split()]
-    assert sorted(set(counted)) == list(range(150))
-    assert len(counted) < 150 + 145  # it did not begin anew
+    assert sorted(set(counted)) == list(range(400))
+    assert len(counted) < 400 + 395  # it did not begin anew
     outcomes = [attempt.outcome for attempt in jobs.queue.attempts(job.id)]
     assert outcomes[-1] == "done"
     assert "lost" in outcomes
