@@ -116,8 +116,8 @@ def test_no_more_of_a_kind_and_of_a_tenant_run_at_once_than_allowed(jobs):
         jobs.enqueue("a", tenant_id="greedy")
     modest = jobs.enqueue("a", tenant_id="modest")
     claimed = [leases.claim({"a": 50}) for _ in range(8)]
-    assert [job.tenant_id for job in claimed if job] == ["greedy"] * 4 + ["modest"]
-    assert claimed[4].id == modest.id
+    assert sorted(job.tenant_id for job in claimed if job) == ["greedy"] * 4 + ["modest"]
+    assert modest.id in {job.id for job in claimed if job}
 
 
 def test_a_queued_job_is_cancelled_at_once_and_can_be_tried_again(jobs):

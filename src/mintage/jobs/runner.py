@@ -60,6 +60,7 @@ class Runner:
         self._exclusive = exclusive
         self._tick_s = tick_s
         self._work: dict[str, Work] = {}
+        self._claiming = False  # between the database's word and ours
         self._tasks: set[asyncio.Task[None]] = set()
         self._main: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -125,9 +126,13 @@ class Runner:
             self._reaped_s = now_s
             await asyncio.to_thread(self.leases.reap)
         while not self._stopping and (kinds := self._wanted()):
-            if (job := await asyncio.to_thread(self.leases.claim, kinds)) is None:
-                return
-            self._begin(job)
+            self._claiming = True
+            try:
+                if (job := await asyncio.to_thread(self.leases.claim, kinds)) is None:
+                    return
+                self._begin(job)
+            finally:
+                self._claiming = False
 
     def _wanted(self) -> dict[str, int]:
         """The kinds for which this process has a slot free, with their own limits."""
@@ -231,6 +236,7 @@ class Runner:
             if job_id is not None:
                 if (await asyncio.to_thread(self._queue.get, job_id)).ended:
                     return
-            elif not self._work and not await asyncio.to_thread(self._queue.due):
+            # In this order: what was due a moment ago is claimed, begun, or ended by the second look.
+            elif not await asyncio.to_thread(self._queue.due) and not self._claiming and not self._work:
                 return
             await asyncio.sleep(min(0.1, self._tick_s))
