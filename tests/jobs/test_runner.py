@@ -235,7 +235,7 @@ async def test_progress_tells_rate_and_time_left(live, working):
         gate.set()
         await ended(live, job)
     assert progress.message == "begun"
-    assert 0 < progress.rate_per_s <= 1000
+    assert 0 < progress.rate_per_s <= 1200  # 50 in 50 ms, by clocks that differ a little
     assert progress.eta_s == pytest.approx(50 / progress.rate_per_s)
 
 
