@@ -20,7 +20,14 @@ $(VENV)/.core: requirements/core.lock pyproject.toml | $(BIN)/python
 	@$(PIP) install --no-deps --no-build-isolation -e . 
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.lock $(VENV)/.core
+# torch is no line of the locks: which build is right (CPU, CUDA) is the machine's choice. TORCH="torch==2.13.0 --index-url ..." picks another.
+TORCH ?= torch==2.13.0
+$(VENV)/.torch: | $(VENV)/.core
+	@echo "Installing torch into $(VENV) ..."
+	@$(PIP) install --only-binary :all: $(TORCH)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock $(VENV)/.core $(VENV)/.torch
 	@echo "Installing the tools for tests, checks and docs ..."
 	@$(PIP) install --require-hashes --only-binary :all: --no-binary rouge-score -r requirements/dev.lock
 	@touch $@
