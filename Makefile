@@ -43,7 +43,7 @@ demo: install ## the whole loop without a person: chats, charges, an invoice, ve
 	@$(BIN)/mintage demo
 
 test: install-dev ## every test that is not a soak (<= 20 minutes)
-	@$(BIN)/python -m pytest -m "not soak and not faults" $(ARGS)
+	@$(BIN)/python -m pytest -m "not soak and not faults" -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, strict types, import contracts
 	@$(BIN)/ruff format --check .
