@@ -119,10 +119,10 @@ def test_a_folder_is_read_in_order_and_only_its_own_format(tmp_path):
     ("form", "name", "raw", "reason"),
     [
         ("pile", "a.jsonl.zst", pile([("x" * 5000, "p")] * 9)[:-20], "truncated"),
-        ("c4", "a.json.gz", gzip.compress(b'{"text": "a"}\n' * 9999)[:-9], "truncated"),
+        ("c4", "a.json.gz", gzip.compress(b'{"text": "a"}\n' * 9999, mtime=0)[:-9], "truncated"),
         ("wikipedia", "a.xml.bz2", bz2.compress(WIKI.encode()[:400]), "truncated"),
         ("wikipedia", "b.xml", b'<!DOCTYPE a [<!ENTITY b "bb">]><a>&b;</a>', "bomb"),
-        ("c4", "b.json.gz", gzip.compress(b'{"text": "a"}\n')[:-8] + bytes(8), "corrupt"),
+        ("c4", "b.json.gz", gzip.compress(b'{"text": "a"}\n', mtime=0)[:-8] + bytes(8), "corrupt"),
         ("jsonl", "c.jsonl.zst", b"garbage", "corrupt"),
         ("parquet", "a.parquet", b"PAR1garbagePAR1", "corrupt"),
         ("openwebtext", "a.tar", tar_of([("a.txt", b"x" * 9000)])[:3000], "truncated"),
