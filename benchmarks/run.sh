@@ -4,7 +4,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
 topics=("$@")
-((${#topics[@]})) || topics=(codecs rating commit_log ledger_lake local_engine gateway)
+((${#topics[@]})) || topics=(codecs rating commit_log ledger_lake usage_explorer local_engine gateway)
 failed=()
 for topic in "${topics[@]}"; do
   printf '\n## %s\n\n' "$topic"

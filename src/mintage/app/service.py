@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from mintage.app.memory import hold_memory_flat
 from mintage.app.parts import App
+from mintage.app.telemetry import Telemetry, open_telemetry
 from mintage.app.upkeep import Upkeep
 from mintage.base import MintageError
 from mintage.books import ServerAddress
@@ -39,12 +40,21 @@ class _Pages:
 class Service:
     """A served App. `async with await Service.start(app)` stops it in order, whatever happens inside."""
 
-    def __init__(self, app: App, server: HttpServer, upkeep: Upkeep, address: ServerAddress, pages: _Pages) -> None:
+    def __init__(  # noqa: PLR0917 - called once, just below
+        self,
+        app: App,
+        server: HttpServer,
+        upkeep: Upkeep,
+        address: ServerAddress,
+        pages: _Pages,
+        telemetry: Telemetry | None,
+    ) -> None:
         self.app = app
         self.server = server
         self.address = address
         self._upkeep = upkeep
         self._pages = pages
+        self._telemetry = telemetry
 
     @property
     def url(self) -> str:
@@ -58,6 +68,7 @@ class Service:
         MintageError unavailable if the port is taken.
         """
         hold_memory_flat()
+        telemetry = app.gateway.spans = open_telemetry(app.settings)
         await asyncio.gather(app.refresh(models=True), app.shipping.start())
         doors = VendorDoors(app.gateway, reports=app.reports, files=app.files, jobs=app.jobs)
         events = EventsDoor(app.gateway, app.billing.events)
@@ -83,7 +94,7 @@ class Service:
         await app.start_jobs()
         upkeep = Upkeep(app)
         upkeep.start()
-        return cls(app, server, upkeep, address, pages)
+        return cls(app, server, upkeep, address, pages, telemetry)
 
     async def stop(self) -> None:
         """Accept nothing more, let answers end within the grace, settle the rest, ship the log."""
@@ -97,6 +108,8 @@ class Service:
         )
         if self._pages.bridge is not None:
             await self._pages.bridge.shutdown()
+        if self._telemetry is not None:
+            await asyncio.to_thread(self._telemetry.close)
 
     async def until_signal(self) -> None:
         """Serve until SIGINT or SIGTERM. A second one cuts what still runs; it is settled all the same."""

@@ -58,6 +58,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     compute_price_per_hour: Annotated[
         str, Meta(description="What an hour of this machine costs you, in the operator's currency.")
     ] = "0.05"
+    gpu_price_per_hour: Annotated[
+        str, Meta(description="What an hour of one GPU of this machine costs you, in the operator's currency.")
+    ] = "2.00"
+    watts_per_core: Annotated[int, Meta(ge=0, description="What a busy core draws, for estimates of energy.")] = 10
+    watts_per_gpu: Annotated[int, Meta(ge=0, description="What a busy GPU draws, for estimates of energy.")] = 500
 
     upstream_timeout_s: Annotated[Positive, Meta(description="Seconds an upstream may be silent.")] = 120
     upstream_connect_timeout_s: Annotated[Positive, Meta(description="Seconds to reach an upstream.")] = 10
@@ -68,6 +73,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     job_children: Annotated[Positive, Meta(description="Most heavy jobs at once, each in a process of its own.")] = 2
     job_tasks: Annotated[Positive, Meta(description="Most light jobs at once, inside the server.")] = 8
     job_keep_days: Annotated[Positive, Meta(description="Days after which an ended job is forgotten.")] = 30
+    otel_endpoint: Annotated[
+        str, Meta(description="OpenTelemetry collector (OTLP over HTTP, http://host:4318) that gets spans; empty: off.")
+    ] = ""
+    otel_service_name: Annotated[str, Meta(description="Name of this server in traces.")] = "mintage"
+    otel_sample_ratio: Annotated[
+        float, Meta(ge=0, le=1, description="Share of requests without a traced parent that are traced.")
+    ] = 1.0
     log_level: Annotated[str, Meta(description="debug, info, warning or error.")] = "info"
 
     @property

@@ -26,6 +26,7 @@ from mintage.gateway.relay import RelayOutput, cut_error
 from mintage.gateway.request_log import RequestLog
 from mintage.gateway.scopes import Budget, Origin, Scope, client_address
 from mintage.gateway.snapshot import Caller, Costing, Route, Snapshot
+from mintage.gateway.spans import SpanSink, TraceParent, trace_parent
 
 __all__ = [
     "LATENCY_EDGES_MS",
@@ -52,7 +53,9 @@ __all__ = [
     "RoutePlan",
     "Scope",
     "Snapshot",
+    "SpanSink",
     "Target",
+    "TraceParent",
     "add_plans",
     "build_routes",
     "build_snapshot",
@@ -60,5 +63,6 @@ __all__ = [
     "cut_error",
     "own_compute",
     "provider_book",
+    "trace_parent",
     "update_budgets",
 ]

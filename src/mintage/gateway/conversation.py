@@ -38,6 +38,7 @@ from mintage.gateway.relay import RelayOutput, StreamRelay, WholeRelay
 from mintage.gateway.scopes import settle_all
 from mintage.gateway.shape_output import OutputShaper
 from mintage.gateway.snapshot import Caller, Route
+from mintage.gateway.spans import TraceParent
 
 if TYPE_CHECKING:
     from mintage.gateway.gateway import Gateway
@@ -65,6 +66,7 @@ class Conversation:
         "caller",
         "ended",
         "estimated",
+        "failure",
         "first_token_ns",
         "hold",
         "id",
@@ -85,6 +87,7 @@ class Conversation:
         "started_monotonic_ns",
         "started_ns",
         "tally",
+        "trace_parent",
         "upstream_id",
         "usage",
     )
@@ -112,7 +115,9 @@ class Conversation:
         self.receipt: Receipt | None = None
         self.outcome: Outcome | None = None
         self.estimated = False
+        self.failure = ""  # code of the error that ended it
         self.upstream_id = ""  # the provider's own id of this request, for reconciliation
+        self.trace_parent: TraceParent | None = None  # the client's own span, where tracing is on
         self.left = False
         self.on_writable: Callable[[], None] | None = None  # how it goes on after its reader was slow
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -233,6 +238,7 @@ class Conversation:
         Returns the settlement's future, if there was anything to settle.
         """
         self._gateway.meters.failed(error.code)
+        self.failure = error.code
         if self._settled is None and not self.ended.done():
             if self._deltas and (used := self._used()) is not None:
                 return self.settle(used, "failed")
@@ -369,6 +375,8 @@ class Conversation:
             self.kept = None
         if self._gateway.request_log is not None:
             self._gateway.request_log.write(self, self.outcome or "released")
+        if self._gateway.spans is not None:
+            self._gateway.spans.ended(self, self.outcome or "released")
         if not self.ended.done():
             self.ended.set_result(None)
 

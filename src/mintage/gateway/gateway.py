@@ -32,6 +32,7 @@ from mintage.gateway.request_log import RequestLog
 from mintage.gateway.scopes import Budget, Origin, settle_all, take_all
 from mintage.gateway.shape_input import normalise, too_long, truncate
 from mintage.gateway.snapshot import Caller, Snapshot
+from mintage.gateway.spans import SpanSink
 
 #: A conversation is cut this long before its lease ends, so that it settles under its own hold.
 _LEASE_MARGIN_NS: Final = 30 * 1_000_000_000
@@ -57,6 +58,7 @@ class Gateway:
         self.meters = GatewayMeters()
         self.replays = ReplayStore(clock)
         self.request_log = request_log
+        self.spans: SpanSink | None = None  # tracing, where it is on
         self.keeper = keeper
         self.open: dict[str, Conversation] = {}
         self.closing = False

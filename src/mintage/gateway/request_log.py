@@ -44,6 +44,7 @@ class RequestLine(msgspec.Struct, omit_defaults=True, gc=False):
     cost_nanos: int = 0
     margin_nanos: int = 0
     estimated: bool = False
+    failure: str = ""  # code of the error that ended it
     attempts: list[AttemptRecord] = []  # where the model's route has a plan: every attempt, the last one answered
 
 
@@ -104,5 +105,6 @@ def _line(conversation: Conversation, outcome: str) -> RequestLine:
         cost_nanos,
         charge_nanos - cost_nanos,
         conversation.estimated,
+        conversation.failure,
         conversation.attempts.records if conversation.attempts is not None else [],
     )

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from typing import Any, Final, Protocol
 
 from mintage.base import Answer, Embedding, Event, MintageError, Request, UsageReported
-from mintage.gateway import Caller, Conversation, Gateway, Replay, cut_error
+from mintage.gateway import Caller, Conversation, Gateway, Replay, cut_error, trace_parent
 from mintage.server.dialects import ErrorParts, api_key
 from mintage.server.exchange import Exchange, HttpRequest
 from mintage.server.receipts import receipt_headers
@@ -98,6 +98,8 @@ class Answering:
             if request is None:
                 request = voice.decode(http)
             conversation = await gateway.admit(caller, request, size_bytes=len(http.body))
+            if gateway.spans is not None:
+                conversation.trace_parent = trace_parent(http.header(b"traceparent"))
             if replay_key is not None:
                 conversation.idempotency_key, conversation.payload_hash = replay_key[1], payload_hash
             await self._answer(http, exchange, voice, conversation, replay_key)

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from mintage.base import Answer, MintageError, Request
-from mintage.gateway import Conversation
+from mintage.gateway import Conversation, trace_parent
 from mintage.protocols import openai
 from mintage.server.answering import EVENTS, JSON, Answering, Handling, Headers, Voice
 from mintage.server.dialects import ErrorParts, api_key
@@ -91,6 +91,8 @@ class OpenAIDoor(Answering):
         if not gateway.relays(caller, request.model, openai.DIALECT):
             return self.serve(http, exchange, voice(), request)
         conversation, durable = gateway.admit_relay(caller, request, size_bytes=len(http.body))
+        if gateway.spans is not None:
+            conversation.trace_parent = trace_parent(http.header(b"traceparent"))
         exchange.on_disconnect = conversation.reader_left
         conversation.relay(http.body, _output(exchange, conversation), durable)
         return None
