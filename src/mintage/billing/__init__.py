@@ -19,7 +19,7 @@ from mintage.billing.invoice import InvoiceContent, InvoiceLine, Party
 from mintage.billing.invoices import Invoice, InvoiceRow
 from mintage.billing.lifecycle import Assignment, Ticked, When
 from mintage.billing.lines import PeriodLine, RatedPeriod
-from mintage.billing.metrics import Metrics
+from mintage.billing.metrics import Metrics, recurring
 from mintage.billing.periods import Period, period_at
 from mintage.billing.plans import Applied, PlanRow
 from mintage.billing.profiles import BillingProfile, BillingSettings
@@ -79,4 +79,5 @@ __all__ = [
     "WalletRow",
     "When",
     "period_at",
+    "recurring",
 ]

@@ -18,11 +18,12 @@ from mintage.accounts import Accounts, Tenant
 from mintage.base import MintageError
 from mintage.billing.ahead import Ahead
 from mintage.billing.coupons import Coupons
-from mintage.billing.evaluate import Evaluation, Evaluator
+from mintage.billing.evaluate import Evaluation, Evaluator, ordered
 from mintage.billing.fees import fee_lines
 from mintage.billing.finish import finish
 from mintage.billing.invoice import InvoiceContent, Terms, customer_of, encode_content, make_content, seller_of
 from mintage.billing.invoices import Invoice, Invoices
+from mintage.billing.lines import PeriodLine
 from mintage.billing.period_usage import LakeQuery
 from mintage.billing.periods import Period
 from mintage.billing.plans import Plans
@@ -109,6 +110,39 @@ class Closing:
                 if invoice is not None:
                     made.append(invoice)
             return made
+
+    async def preview(self, tenant: Tenant) -> InvoiceContent | None:
+        """The draft of the invoice that comes next: its period rated as if it ended with what was used so far.
+
+        Nothing is posted and nothing is closed. None without a plan, or when nothing would be billed.
+        """
+        history = await asyncio.to_thread(self._subscriptions.history, tenant.id)
+        due = await asyncio.to_thread(self._next, tenant.id, history, True) if history else None
+        if due is None:
+            return None
+        place = holding(history, due.start_ns)
+        ended_ns = None if place is None else chain_end_ns(history, place)
+        last_ns = due.period.end_ns if ended_ns is None else min(due.period.end_ns, ended_ns)
+        due = Due(due.period, due.base_ns, due.start_ns, last_ns, True)
+        watermark = await self._catch_up()
+        found = await self.evaluator.evaluate(tenant, due, watermark)
+        pauses = await asyncio.to_thread(self._subscriptions.pauses, tenant.id)
+        parts = await asyncio.to_thread(stretches, history, pauses, due.period, self._version_at)
+        billed = {(line.price_id, line.id) for line in found.lines}
+        fees = [
+            PeriodLine(
+                kind="fee", id=line.meter, name=owed.version.plan.fees[int(line.meter.removeprefix("fee:"))].name,
+                attos=line.attos, rate_attos=line.rate_attos, price_id=owed.version.id, product=SUBSCRIPTION,
+            )
+            for owed in fee_lines(parts, due.period, tenant.time_zone)
+            for line in owed.lines
+            if (owed.version.id, line.meter) not in billed
+        ]  # fmt: skip
+        wallet = await asyncio.to_thread(self._wallets.get, tenant.id)
+        found = msgspec.structs.replace(found, lines=ordered([*found.lines, *fees]))
+        content = await asyncio.to_thread(self._content, self._terms(tenant, wallet, due, watermark), found)
+        entity = await asyncio.to_thread(self._accounts.entities.get)
+        return await asyncio.to_thread(self._invoices.draft, entity, content) if content.lines else None
 
     async def bill_ahead(self, tenant: Tenant) -> int:
         """Settle the fees that are due ahead, and credit those that no longer are; returns how many moved."""

@@ -85,6 +85,10 @@ class Invoices:
             found = connection.scalar(select)
         return None if found is None else int(found)
 
+    def draft(self, entity: LegalEntity, content: InvoiceContent) -> InvoiceContent:
+        """The content with its tax, as finalise would make it. Nothing is kept and no number is taken."""
+        return content if self._gather is None else finish(content, self._gather(entity, content))
+
     def finalise(self, actor: str, entity: LegalEntity, content: InvoiceContent) -> Invoice | None:
         """Close the stretch for good: tax, number, store and post in one transaction.
 

@@ -30,13 +30,24 @@ DESK: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
         "sales",
         (
             Place("customers", "/console/customers", "customers.read"),
+            Place("subscriptions", "/console/subscriptions", "money.read"),
             Place("plans", "/console/plans", "plans.read"),
             Place("models", "/console/models", "models.read"),
         ),
     ),
     (
+        "money",
+        (
+            Place("invoices", "/console/invoices", "money.read"),
+            Place("payments", "/console/payments", "money.read"),
+            Place("wallets", "/console/wallets", "money.read"),
+            Place("taxes", "/console/taxes", "money.read"),
+        ),
+    ),
+    (
         "books",
         (
+            Place("revenue", "/console/revenue", "money.read"),
             Place("profit", "/console/profit", "money.read"),
             Place("ledger", "/console/ledger", "money.read"),
         ),

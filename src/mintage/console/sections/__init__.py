@@ -9,15 +9,24 @@ from mintage.console.sections import (
     books,
     customers,
     house,
+    invoices,
     keys,
     models,
+    payments,
     plans,
     portal,
     requests,
+    revenue,
     search,
+    subscriptions,
+    taxes,
     usage,
+    wallets,
 )
 
-_MODULES: Final = (bench, books, customers, house, keys, models, plans, portal, requests, search, usage)
+_MODULES: Final = (
+    bench, books, customers, house, invoices, keys, models, payments, plans, portal, requests, revenue, search,
+    subscriptions, taxes, usage, wallets,
+)  # fmt: skip
 #: Every page's handlers, for the router.
 PAGES: Final[list[Any]] = [handler for module in _MODULES for handler in module.HANDLERS]

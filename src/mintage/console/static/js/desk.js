@@ -93,6 +93,12 @@
     if (form) keep(form);
   });
 
+  // A chosen file is put into the text field that it names, so that it can be looked at before it is sent.
+  document.addEventListener("change", async (event) => {
+    const name = event.target.dataset?.reads;
+    if (name && event.target.files[0]) event.target.form.elements[name].value = await event.target.files[0].text();
+  });
+
   // -- Sending -------------------------------------------------------------------------------------------------------
   let waiting = 0;
   const busy = () => { waiting = setTimeout(() => { document.documentElement.dataset.busy = ""; }, BUSY_AFTER_MS); };
