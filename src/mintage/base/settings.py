@@ -37,6 +37,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "file"
     sign_up: Annotated[bool, Meta(description="Whether strangers may become customers by themselves.")] = False
     sign_up_plan: Annotated[str, Meta(description="Plan that a customer gets who signs up; empty: none yet.")] = ""
+    portal_plans: Annotated[
+        str, Meta(description="Plans among which customers may choose by themselves, with commas; empty: none.")
+    ] = ""
     currency: Annotated[str, Meta(description="ISO 4217 currency of the operator's books.")] = "USD"
     operator: Annotated[str, Meta(description="Name of the company that sells, as invoices show it.")] = "Mintage Demo"
     default_model: Annotated[str, Meta(description="Model that `make run` pulls and sells first.")] = "smollm2-135m"

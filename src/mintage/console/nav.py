@@ -69,6 +69,9 @@ PORTAL: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
         (
             Place("portal", "/portal", "portal.read"),
             Place("portal_usage", "/portal/usage", "portal.read"),
+            Place("portal_invoices", "/portal/invoices", "portal.read"),
+            Place("portal_wallet", "/portal/wallet", "portal.read"),
+            Place("portal_plan", "/portal/plan", "portal.read"),
             Place("portal_keys", "/portal/keys", "portal.read"),
             Place("portal_playground", "/portal/playground", "portal.use"),
         ),

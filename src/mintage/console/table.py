@@ -67,6 +67,11 @@ def state(value: str, tone: Tone, *, title: str = "") -> Cell:
     return Cell(kind="state", text=value, tone=tone, title=title)
 
 
+def whole(value: str, *, title: str = "") -> Cell:
+    """Words that are short and never cut."""
+    return Cell(kind="number" if value else "none", text=value, title=title)
+
+
 NOTHING = Cell(kind="none")
 
 
@@ -99,3 +104,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     foot: Sequence[Sequence[Cell]] = ()
     next_href: str = ""
     first_href: str = ""
+
+    @property
+    def pads(self) -> list[bool]:
+        """For each column: whether its amounts go below the minor unit, so that points stand under each other."""
+        rows = [*self.rows, *self.foot]
+        return [
+            any(row[place].money is not None and row[place].money.fine for row in rows)  # type: ignore[union-attr]
+            for place in range(len(self.columns))
+        ]

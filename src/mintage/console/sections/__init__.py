@@ -15,6 +15,7 @@ from mintage.console.sections import (
     payments,
     plans,
     portal,
+    portal_money,
     requests,
     revenue,
     search,
@@ -25,7 +26,7 @@ from mintage.console.sections import (
 )
 
 _MODULES: Final = (
-    bench, books, customers, house, invoices, keys, models, payments, plans, portal, requests, revenue, search,
+    bench, books, customers, house, invoices, keys, models, payments, plans, portal, portal_money, requests, revenue, search,
     subscriptions, taxes, usage, wallets,
 )  # fmt: skip
 #: Every page's handlers, for the router.

@@ -48,7 +48,7 @@ def _tax_note(visit: Visit, content: InvoiceContent) -> str:
 
 def _name(visit: Visit, line: InvoiceLine) -> str:
     shown = line.description_zh if visit.t.language == "zh" and line.description_zh else line.description
-    return shown if not line.model else f"{line.model} · {shown}"
+    return shown if not line.model or line.model in shown else f"{line.model} · {shown}"
 
 
 def _lines(visit: Visit, content: InvoiceContent) -> Table:

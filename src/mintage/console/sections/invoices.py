@@ -1,4 +1,4 @@
-"""Invoices: the list, one with its lines, tax and standing, its documents, and what becomes of it: paid, credited, void.
+"""Invoices: the list, one with its lines, tax and standing, its documents, and what becomes of it.
 
 A draft is what the running period's invoice would say now. What is finalised is never changed, only credited.
 """
@@ -19,7 +19,7 @@ from mintage.console.door import AnyRequest, Services
 from mintage.console.render import PAGE_HEADERS
 from mintage.console.sections.invoice_sheet import invoice_values
 from mintage.console.services import ConsoleServices
-from mintage.console.table import Cell, Column, Empty, Table, amount, link, moment, state, words
+from mintage.console.table import Cell, Column, Empty, Table, amount, link, moment, state, whole, words
 from mintage.console.visit import Visit, open_visit
 
 ROWS: Final = 50
@@ -31,8 +31,15 @@ _DOCUMENTS: Final = {"pdf": "pdf", "xml": "xml", "factur-x": "pdf"}
 def invoice_state(visit: Visit, state_: str, due_ns: int, open_nanos: int) -> Cell:
     """Overdue is not a state of the books, but it is what a reader looks for."""
     if state_ == "finalised" and open_nanos > 0 and due_ns < visit.services.clock.now_ns():
-        return state(visit.t("invoice.overdue"), "bad")
+        return state(visit.t("invoice.state_overdue"), "bad")
     return state(visit.t(f"invoice.state_{state_}"), _TONES[state_])
+
+
+def span(start_ns: int, end_ns: int) -> str:
+    """Days, both inclusive, in UTC; a whole month by its name."""
+    first, last = figures.iso_time(start_ns)[:10], figures.iso_time(end_ns - 1)[:10]
+    month_end = figures.iso_time(end_ns)[8:19] == "01T00:00:00"
+    return first[:7] if first[8:] == "01" and month_end and first[:7] == last[:7] else f"{first} – {last}"
 
 
 async def names_of(services: ConsoleServices, ids: set[str]) -> dict[str, str]:
@@ -95,7 +102,7 @@ def invoice_table(
             [
                 link(row.number, f"{path}/{row.number}"),
                 *([words(names.get(row.tenant_id, row.tenant_id))] if names else []),
-                words(f"{figures.iso_time(row.start_ns)[:10]} – {figures.iso_time(row.end_ns - 1)[:10]}"),
+                whole(span(row.start_ns, row.end_ns)),
                 moment(row.issued_ns, day_only=True),
                 moment(row.due_ns, day_only=True) if row.due_ns and row.due_nanos else words(""),
                 amount(row.total_nanos, row.currency),

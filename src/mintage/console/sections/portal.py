@@ -15,14 +15,14 @@ from mintage.accounts import Project, Tenant
 from mintage.base import MintageError
 from mintage.console import figures
 from mintage.console.door import AnyRequest, Services
-from mintage.console.sections import keys, plans, usage
+from mintage.console.sections import invoices, keys, plans, usage
 from mintage.console.visit import Visit, open_visit
 
 _PROJECTS: Final = 100
 _BACK: Final = "/portal/keys"
 
 
-async def _open(request: AnyRequest, services: Services, permission: str) -> tuple[Visit, Tenant]:
+async def open_portal(request: AnyRequest, services: Services, permission: str) -> tuple[Visit, Tenant]:
     """The visit, and the one customer that it is about. Raises permission_denied for staff: they have the desk."""
     visit = await open_visit(request, services, permission)
     tenant_id = visit.session.tenant_id
@@ -34,7 +34,7 @@ async def _open(request: AnyRequest, services: Services, permission: str) -> tup
 @get("/portal")
 async def portal_page(request: AnyRequest, services: Services) -> Response[bytes]:
     """What is left, what it costs, and what was used in the last 30 days."""
-    visit, tenant = await _open(request, services, "portal.read")
+    visit, tenant = await open_portal(request, services, "portal.read")
     asked = await usage.read_asked(visit, tenant=tenant)
     values = await usage.usage_values(visit, asked, costs=False)
     row = await asyncio.to_thread(services.billing.wallets.find, tenant.id)
@@ -52,13 +52,29 @@ async def portal_page(request: AnyRequest, services: Services) -> Response[bytes
         "available": figures.money(wallet.available_nanos, wallet.currency) if wallet else None,
         "plan": plan,
         "prices": plans.price_table(visit, plan) if plan else None,
+        **await _outlook(visit, tenant),
     }
     return visit.render("portal.html", "portal", tenant.name, values)
 
 
+async def _outlook(visit: Visit, tenant: Tenant) -> dict[str, Any]:
+    """Where the month is heading, and how far the spending cap is."""
+    billing, now_ns = visit.services.billing, visit.services.clock.now_ns()
+    content = await billing.closing.preview(tenant)
+    cap = await asyncio.to_thread(billing.caps.get, tenant.id)
+    spent = await asyncio.to_thread(billing.caps.spent_nanos, tenant.id, cap, now_ns) if cap else 0
+    return {
+        "draft": invoices.draft_values(visit, content),
+        "cap": cap,
+        "cap_amount": figures.money(cap.amount_nanos, tenant.currency) if cap else None,
+        "spent": figures.money(spent, tenant.currency),
+        "spent_share": min(1000, spent * 1000 // cap.amount_nanos) if cap and cap.amount_nanos else 0,
+    }
+
+
 @get("/portal/usage")
 async def portal_usage(request: AnyRequest, services: Services) -> Response[bytes]:
-    visit, tenant = await _open(request, services, "portal.read")
+    visit, tenant = await open_portal(request, services, "portal.read")
     asked = await usage.read_asked(visit, tenant=tenant)
     values = await usage.usage_values(visit, asked, costs=False) | {
         "splits": [name for name in usage.SPLITS if name != "customer"],
@@ -71,13 +87,13 @@ async def portal_usage(request: AnyRequest, services: Services) -> Response[byte
 
 @get("/portal/usage/export")
 async def portal_export(request: AnyRequest, services: Services) -> Response[bytes]:
-    visit, tenant = await _open(request, services, "portal.read")
+    visit, tenant = await open_portal(request, services, "portal.read")
     return await usage.send_export(visit, await usage.read_asked(visit, tenant=tenant))
 
 
 @get("/portal/keys")
 async def portal_keys(request: AnyRequest, services: Services) -> Response[bytes]:
-    return await _keys_page(*await _open(request, services, "portal.read"))
+    return await _keys_page(*await open_portal(request, services, "portal.read"))
 
 
 async def _keys_page(
@@ -97,7 +113,7 @@ async def _keys_page(
 
 @post("/portal/keys", status_code=200)
 async def portal_create_key(request: AnyRequest, services: Services) -> Response[Any]:
-    visit, tenant = await _open(request, services, "portal.keys")
+    visit, tenant = await open_portal(request, services, "portal.keys")
     form = await visit.form()
     try:
         made = await keys.create(visit, tenant, form)
@@ -108,13 +124,13 @@ async def portal_create_key(request: AnyRequest, services: Services) -> Response
 
 @get("/portal/keys/{key_id:str}/rotate")
 async def portal_ask_rotate(request: AnyRequest, services: Services, key_id: FromPath[str]) -> Response[bytes]:
-    visit, tenant = await _open(request, services, "portal.keys")
+    visit, tenant = await open_portal(request, services, "portal.keys")
     return await keys.rotate_page(visit, tenant, key_id, place="portal_keys", back=_BACK)
 
 
 @post("/portal/keys/{key_id:str}/rotate", status_code=200)
 async def portal_rotate(request: AnyRequest, services: Services, key_id: FromPath[str]) -> Response[Any]:
-    visit, tenant = await _open(request, services, "portal.keys")
+    visit, tenant = await open_portal(request, services, "portal.keys")
     form = await visit.form()
     try:
         made = await keys.rotate(visit, tenant, key_id, form)
@@ -125,7 +141,7 @@ async def portal_rotate(request: AnyRequest, services: Services, key_id: FromPat
 
 @post("/portal/keys/{key_id:str}/revoke", status_code=303)
 async def portal_revoke(request: AnyRequest, services: Services, key_id: FromPath[str]) -> Response[Any]:
-    visit, tenant = await _open(request, services, "portal.keys")
+    visit, tenant = await open_portal(request, services, "portal.keys")
     await visit.form()
     await asyncio.to_thread(services.accounts.keys.revoke, visit.actor, tenant.id, key_id)
     return visit.go(_BACK, "key_revoked")

@@ -19,6 +19,7 @@ from mintage.console.table import Cell, Column, Empty, Table, amount, words
 from mintage.console.visit import DAY_NS, Visit, open_visit
 
 MONTHS: Final = 12
+MONTHS_LEAST: Final = 3
 _DEFERRED_SHOWN: Final = 12
 
 
@@ -33,6 +34,8 @@ async def revenue_page(request: AnyRequest, services: Services) -> Response[byte
     while len(firsts) < MONTHS:
         firsts.insert(0, _before(firsts[0]))
     every = await asyncio.to_thread(_metrics, services, firsts)
+    while len(every) > MONTHS_LEAST and not _value(every[0], currency, "revenue"):  # before the business began
+        firsts, every = firsts[1:], every[1:]
     now = next((one for one in every[-1] if one.currency == currency), None)
     start_ns, end_ns = _ns(chosen), _ns(_after(chosen))
     finance = services.billing.finance

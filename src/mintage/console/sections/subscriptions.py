@@ -14,8 +14,9 @@ from mintage.billing import Subscription, recurring
 from mintage.console import figures
 from mintage.console.door import AnyRequest, Services
 from mintage.console.plot import Plot, Series, plot
+from mintage.console.sections.invoices import span
 from mintage.console.services import ConsoleServices
-from mintage.console.table import Cell, Column, Empty, Table, amount, link, moment, state, words
+from mintage.console.table import Cell, Column, Empty, Table, amount, link, moment, state, whole, words
 from mintage.console.visit import Visit, day_ns, open_visit
 
 ROWS: Final = 50
@@ -217,7 +218,7 @@ def _rated(visit: Visit, tenant: Tenant) -> Table:
         ],
         rows=[
             [
-                words(f"{figures.iso_time(one.start_ns)[:10]} – {figures.iso_time(one.end_ns - 1)[:10]}"),
+                whole(span(one.start_ns, one.end_ns)),
                 words(one.plan),
                 amount(nanos(one.settled_attos), tenant.currency),
                 amount(nanos(one.rated_attos), tenant.currency),
