@@ -16,7 +16,7 @@ from mintage.pricing.metric import Event, Metric, Span, usage_event
 from mintage.pricing.parse import load_plan, plan_from_data
 from mintage.pricing.plan import Adjustment, CostPlus, Fee, Plan, Price
 from mintage.pricing.policies import BillingPolicy, InputPolicy, Limits, OutputPolicy, Policies
-from mintage.pricing.profit_models import PROFIT_MODELS, ProfitModel
+from mintage.pricing.profit_models import PROFIT_MODELS, ProfitModel, example_plan
 from mintage.pricing.quote import Quote, QuoteLine, QuoteStep, quote
 from mintage.pricing.rates import Rate
 from mintage.pricing.states import plan_states
@@ -63,6 +63,7 @@ __all__ = [
     "canonical_form",
     "compile_plan",
     "compute_cost",
+    "example_plan",
     "freeze_plan",
     "lint_plan",
     "load_plan",

@@ -1,10 +1,11 @@
 """The 24 profit models, by number: their names in English and 中文, their state tags, and a plan that shows each.
 
-The plan of number N is examples/plans/models/NN-*.toml.
+The plan of number N is data/models/NN-SLUG.toml; examples/plans/models leads there.
 """
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import Final
 
 import msgspec
@@ -83,3 +84,9 @@ PROFIT_MODELS: Final[tuple[ProfitModel, ...]] = (
     _model(23, "priority-batch-off-peak", ("Priority, batch, off-peak", "优先级、批处理、错峰定价"), _USER, "additive"),
     _model(24, "professional-services", ("Professional services and support", "实施与支持服务"), _COMPANY, "interval"),
 )
+
+
+def example_plan(model: ProfitModel) -> str:
+    """The text of the plan that shows a profit model, as TOML; its first line says what it is about."""
+    folder = resources.files("mintage.pricing") / "data" / "models"
+    return (folder / f"{model.number:02d}-{model.slug}.toml").read_text("utf-8")
