@@ -20,7 +20,7 @@ _BUNDLES: Final[dict[str, tuple[str, ...]]] = {
     # Alpine starts as soon as it is read, so it comes after the components that it looks for.
     "console.js": (
         "js/page.js", "js/desk.js", "js/chart.js", "js/stacked.js", "js/plots.js", "js/live.js", "js/playground.js",
-        "js/bench.js", "js/sign_in.js", "vendor/alpine-csp.min.js",
+        "js/bench.js", "js/preview.js", "js/sign_in.js", "vendor/alpine-csp.min.js",
     ),
     "icon.svg": ("icon.svg",),
 }  # fmt: skip

@@ -32,6 +32,7 @@ DESK: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
             Place("customers", "/console/customers", "customers.read"),
             Place("subscriptions", "/console/subscriptions", "money.read"),
             Place("plans", "/console/plans", "plans.read"),
+            Place("gallery", "/console/plans/gallery", "plans.read"),
             Place("models", "/console/models", "models.read"),
         ),
     ),

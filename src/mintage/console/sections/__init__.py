@@ -13,6 +13,7 @@ from mintage.console.sections import (
     keys,
     models,
     payments,
+    plan_editor,
     plans,
     portal,
     portal_money,
@@ -26,7 +27,7 @@ from mintage.console.sections import (
 )
 
 _MODULES: Final = (
-    bench, books, customers, house, invoices, keys, models, payments, plans, portal, portal_money, requests, revenue, search,
+    bench, books, customers, house, invoices, keys, models, payments, plan_editor, plans, portal, portal_money, requests, revenue, search,
     subscriptions, taxes, usage, wallets,
 )  # fmt: skip
 #: Every page's handlers, for the router.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from litestar import Response, get, post
+from litestar import Response, get
 from litestar.params import FromPath
 
 from mintage.base import ATTOS_PER_UNIT, MintageError
@@ -13,20 +13,9 @@ from mintage.console import figures
 from mintage.console.door import AnyRequest, Services
 from mintage.console.table import NOTHING, Cell, Column, Empty, Table, code, link, moment, quoted, state, words
 from mintage.console.visit import Visit, open_visit
-from mintage.pricing import Plan, Rate, lint_plan, load_plan
+from mintage.pricing import Plan, Rate
 
 _METERS: Final = ("input_tokens", "cached_read_tokens", "output_tokens")
-EXAMPLE: Final = """\
-id = "starter"
-currency = "{currency}"
-funding = "prepaid"
-name = {{ en = "Starter", zh = "入门" }}
-
-[[prices]]
-model = "*"
-input_tokens = {{ per_million = "0.60" }}
-output_tokens = {{ per_million = "2.40" }}
-"""
 
 
 @get("/console/plans")
@@ -76,35 +65,6 @@ def _since(visit: Visit, effective_ns: int, now_ns: int) -> Cell:
     if effective_ns > now_ns:
         return state(visit.t("plan.scheduled"), "wait")
     return moment(effective_ns, day_only=True)
-
-
-@get("/console/plans/new")
-async def new_plan(request: AnyRequest, services: Services) -> Response[bytes]:
-    visit = await open_visit(request, services, "plans.write")
-    text = EXAMPLE.format(currency=services.settings.currency)
-    return visit.render(
-        "plan_new.html", "plans", visit.t("plan.write"), {"text": text, "findings": [], "checked": False}
-    )
-
-
-@post("/console/plans/new", status_code=303)
-async def apply_plan(request: AnyRequest, services: Services) -> Response[Any]:
-    """Check it, or check and apply it. What the linter calls an error is told before anything is sold by it."""
-    visit = await open_visit(request, services, "plans.write")
-    form = await visit.form()
-    text = form.get("plan", "")
-    values: dict[str, Any] = {"text": text, "findings": [], "checked": False}
-    try:
-        plan = await asyncio.to_thread(load_plan, text.encode(), "toml")
-        findings = lint_plan(plan, models=sorted(services.gateway.snapshot.routes), at_ns=services.clock.now_ns())
-        values |= {"findings": findings, "checked": True}
-        broken = any(finding.severity == "error" for finding in findings)
-        if form.get("action") != "apply" or (broken and not form.get("anyway")):
-            return visit.render("plan_new.html", "plans", visit.t("plan.write"), values)
-        applied = await asyncio.to_thread(services.billing.plans.apply, visit.actor, text.encode(), "toml")
-    except MintageError as error:
-        return visit.render("plan_new.html", "plans", visit.t("plan.write"), values, problem=error)
-    return visit.go(f"/console/plans/{applied.version.plan_id}", "plan_applied" if applied.changed else "plan_same")
 
 
 @get("/console/plans/{plan_id:str}")
@@ -164,4 +124,4 @@ def _rate(visit: Visit, rate: Rate | None, currency: str) -> Cell:
     return quoted(figures.money_attos(int(per_million), currency), small=visit.t("plan.per_million"))
 
 
-HANDLERS: Final[list[Any]] = [plans_page, new_plan, apply_plan, plan_page]
+HANDLERS: Final[list[Any]] = [plans_page, plan_page]
