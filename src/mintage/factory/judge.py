@@ -1,0 +1,145 @@
+"""The last steps before a model is sold: how good it is on text it has not seen, what it answers, and its weights as
+the engines read them.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from mintage.base import MintageError
+from mintage.factory.export import export_gguf
+from mintage.factory.recipe import Recipe, ServePart
+from mintage.factory.stages import read_documents, set_threads
+from mintage.factory.step import StepContext
+
+_JUDGED_MAX_BYTES: Final = 200_000
+
+
+class EvaluateStep:
+    """evaluation/report.json: bits per byte by language on held-out text, answers to [evaluate] ask."""
+
+    name, inputs, outputs = "evaluate", ("corpus", "finetune", "pretrain"), ("evaluation",)
+
+    def recipe_part(self, recipe: Recipe) -> Any:
+        return recipe.evaluate
+
+    def run(self, context: StepContext) -> dict[str, Any]:
+        from transformers import AutoModelForCausalLM
+
+        wanted = context.recipe.evaluate
+        set_threads(context.recipe)
+        base = AutoModelForCausalLM.from_pretrained(context.output("base"), use_safetensors=True).eval()
+        held_out = _held_out(context.output("corpus") / "held_out.jsonl.gz")
+        bits = {
+            language: round(bits_per_byte(base, context.output("base"), texts, context), 4)
+            for language, texts in sorted(held_out.items())
+        }
+        model = AutoModelForCausalLM.from_pretrained(context.output("model"), use_safetensors=True).eval()
+        answers = [(ask, _answer(model, context.output("model"), ask, wanted.answer_tokens)) for ask in wanted.ask]
+        out = context.folder / "evaluation"
+        out.mkdir(exist_ok=True)
+        result = {"bits_per_byte": bits, "answers": [{"ask": ask, "answer": answer} for ask, answer in answers]}
+        (out / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2))
+        _gate(bits, wanted.bits_per_byte_max)
+        return result
+
+
+class ExportStep:
+    """export/model.gguf, where [serve] names an engine that reads one."""
+
+    name, inputs, outputs = "export", ("finetune",), ("export",)
+
+    def recipe_part(self, recipe: Recipe) -> Any:
+        return (recipe.serve or ServePart()).quantise, recipe.model_name
+
+    def run(self, context: StepContext) -> dict[str, Any]:
+        out = context.folder / "export"
+        out.mkdir(exist_ok=True)
+        quantise, name = self.recipe_part(context.recipe)
+        languages = {str(source.get("language", "")) for source in context.recipe.corpus.sources} - {""}
+        report = export_gguf(
+            context.output("model"), out / "model.gguf", quantise=quantise, name=name,
+            languages=tuple(sorted(languages)), progress=context.progress,
+        )  # fmt: skip
+        context.meter.wrote(report.size_bytes)
+        return msgspec.to_builtins(msgspec.structs.replace(report, path="export/model.gguf"))  # type: ignore[no-any-return]
+
+
+def bits_per_byte(model: Any, tokenizer_folder: Path, texts: list[str], context: StepContext) -> float:
+    """Loss in bits over the bytes of the text: comparable between tokenizers. Texts are read in whole contexts."""
+    import torch
+
+    from mintage.factory.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(tokenizer_folder)
+    window, bits, size = int(model.config.max_position_embeddings), 0.0, 0
+    start = tokenizer.token_to_id("<|endoftext|>")
+    with torch.no_grad():
+        for number, text in enumerate(texts):
+            context.progress(number, len(texts), "held-out text")
+            ids = tokenizer.encode(text).ids
+            size += len(text.encode())
+            for at in range(0, len(ids), window - 1):
+                part = torch.tensor([[start if at == 0 else ids[at - 1], *ids[at : at + window - 1]]])
+                logits = model(input_ids=part).logits[0, :-1].float()
+                bits += torch.nn.functional.cross_entropy(logits, part[0, 1:], reduction="sum").item() / math.log(2)
+    return bits / max(size, 1)
+
+
+def _held_out(path: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    size = 0
+    for document in read_documents(path):
+        size += len(document.text.encode())
+        if size > _JUDGED_MAX_BYTES:
+            break
+        found.setdefault(document.language or "unknown", []).append(document.text)
+    return found
+
+
+def _answer(model: Any, folder: Path, ask: str, tokens_max: int) -> str:
+    """Greedy, so that the same model always answers the same."""
+    import torch
+
+    from mintage.factory.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(folder)
+    ids = tokenizer.encode(f"<|im_start|>user\n{ask}<|im_end|>\n<|im_start|>assistant\n").ids
+    with torch.no_grad():
+        made = model.generate(
+            torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), do_sample=False, max_new_tokens=tokens_max
+        )
+    return str(tokenizer.decode(made[0, len(ids) :].tolist(), skip_special_tokens=True)).strip()
+
+
+def _gate(bits: dict[str, float], most: float | None) -> None:
+    worst = max(bits.values(), default=0.0)
+    if most is not None and worst > most:
+        raise MintageError(
+            "conflict",
+            f"The model needs {worst:.3f} bits a byte; [evaluate] allows {most:.3f}.",
+            "Train longer or deeper, or allow more.",
+        )
+
+
+def html_curve(points: list[list[float]], title: str) -> str:
+    """A loss curve as inline SVG, readable without scripts."""
+    if len(points) < 2:
+        return ""
+    steps, losses = [point[0] for point in points], [point[1] for point in points]
+    low, high, last = min(losses), max(losses), max(steps[-1], 1)
+    spread = (high - low) or 1.0
+    line = " ".join(
+        f"{40 + 540 * x / last:.1f},{20 + 180 * (high - y) / spread:.1f}" for x, y in zip(steps, losses, strict=True)
+    )
+    return (
+        f'<figure><figcaption>{html.escape(title)}</figcaption><svg viewBox="0 0 600 230" role="img" '
+        f'aria-label="{html.escape(title)}"><polyline fill="none" stroke="#2563eb" stroke-width="1.5" points="{line}"/>'
+        f'<text x="2" y="26" font-size="11">{high:.2f}</text><text x="2" y="204" font-size="11">{low:.2f}</text>'
+        f'<text x="540" y="222" font-size="11">step {last:,.0f}</text></svg></figure>'
+    )

@@ -1,0 +1,276 @@
+"""The steps of a run, in their order: each reads what earlier ones made and writes into a folder of its own."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from mintage.base import MintageError
+from mintage.factory.models import ModelConfig, build
+from mintage.factory.recipe import Recipe, section
+from mintage.factory.step import Step, StepContext
+from mintage.factory.store import open_store, write_store
+from mintage.factory.tokenizer import SPECIAL, TokenizerOptions, fertility, load_tokenizer, train_tokenizer
+from mintage.factory.training import TrainingOptions, finetune_chat, pretrain, save_model
+from mintage.factory.training.chat import Chat, read_chat_file
+
+TEXTS: Final = "mintage.factory.texts"
+_DOCUMENTS_MAX: Final = 50_000_000
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """format: as `factory corpus` reads it. path, from the recipe's folder, or package: a text that comes with us."""
+
+    format: str = "jsonl"
+    path: str = ""
+    package: str = ""
+    licence: str = ""
+    language: str = ""
+
+
+class Clean(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """characters_min: shorter documents are left out. Exact duplicates always are."""
+
+    characters_min: int = 20
+
+
+class Document(msgspec.Struct, frozen=True):
+    text: str
+    language: str = ""
+    licence: str = ""
+    source: str = ""
+
+
+def packaged(name: str) -> Path:
+    """A text that comes with Mintage, by its name without endings. Raises not_found."""
+    folder = Path(str(resources.files("mintage.factory").joinpath("texts")))
+    path = folder / f"{name}.jsonl.gz"
+    if Path(name).name != name or not path.is_file():
+        there = ", ".join(sorted(found.name.removesuffix(".jsonl.gz") for found in folder.glob("*.jsonl.gz")))
+        raise MintageError("not_found", f"No text {name[:40]!r} comes with Mintage.", f"There are: {there}.")
+    return path
+
+
+class CorpusStep:
+    """corpus/train.jsonl.gz and held_out.jsonl.gz, a document a line, and what was left out for which reason."""
+
+    name, inputs, outputs = "corpus", (), ("corpus",)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def recipe_part(self, recipe: Recipe) -> Any:
+        return recipe.corpus, [_stamp(self._path(source)) for source in self._sources(recipe)]
+
+    def _sources(self, recipe: Recipe) -> list[Source]:
+        return [section(raw, Source, "[[corpus.sources]]") for raw in recipe.corpus.sources]
+
+    def _path(self, source: Source) -> Path:
+        if bool(source.path) == bool(source.package):
+            raise MintageError("invalid_request", "A source has either a path or a package.", "Write one of them.")
+        return packaged(source.package) if source.package else self._folder / source.path
+
+    def run(self, context: StepContext) -> dict[str, Any]:
+        from mintage.factory.corpus import documents, read_corpus
+        from mintage.factory.corpus.documents import Tally
+
+        clean = section(context.recipe.corpus.clean, Clean, "[corpus.clean]")
+        out = context.folder / "corpus"
+        out.mkdir(exist_ok=True)
+        seen: set[bytes] = set()
+        counts: dict[str, Any] = {"documents_in": 0, "train": 0, "held_out": 0, "duplicate": 0, "short": 0}
+        sources = []
+        with _lines(out / "train.jsonl.gz") as train, _lines(out / "held_out.jsonl.gz") as held:
+            for source in self._sources(context.recipe):
+                path, tally = self._path(source), Tally("read")
+                context.meter.read(path.stat().st_size if path.is_file() else 0)
+                for number, document in enumerate(documents(read_corpus([path], source.format, tally))):
+                    if number % 256 == 0:
+                        context.progress(counts["documents_in"], None, f"{source.package or source.path}")
+                    counts["documents_in"] += 1
+                    digest = hashlib.sha256(document.text.encode()).digest()
+                    if digest in seen or len(document.text) < clean.characters_min:
+                        counts["duplicate" if digest in seen else "short"] += 1
+                        continue
+                    seen.add(digest)
+                    line = Document(
+                        document.text, source.language, document.licence or source.licence,
+                        source.package or source.path,
+                    )  # fmt: skip
+                    away = int.from_bytes(digest[:4]) < context.recipe.corpus.held_out * 2**32
+                    counts["held_out" if away else "train"] += 1
+                    (held if away else train).write(msgspec.json.encode(line) + b"\n")
+                sources.append({**msgspec.structs.asdict(source), "sha256": _stamp(path), "left": dict(tally.left)})
+        if not counts["train"]:
+            raise MintageError("invalid_request", "The corpus has no document left.", "Check sources and cleaning.")
+        context.meter.wrote(sum(path.stat().st_size for path in out.iterdir()))
+        return {**counts, "sources": sources}
+
+
+class TokenizerStep:
+    name, inputs, outputs = "tokenizer", ("corpus",), ("tokenizer",)
+
+    def recipe_part(self, recipe: Recipe) -> Any:
+        return section(recipe.tokenizer, TokenizerOptions, "[tokenizer]")
+
+    def run(self, context: StepContext) -> dict[str, Any]:
+        options = self.recipe_part(context.recipe)
+        context.progress(0, None, "counting pairs")
+        texts = (document.text for document in read_documents(context.output("corpus") / "train.jsonl.gz"))
+        tokenizer = train_tokenizer(texts, options, context.folder / "tokenizer")
+        samples: dict[str, list[str]] = {}
+        for document in read_documents(context.output("corpus") / "train.jsonl.gz"):
+            found = samples.setdefault(document.language or "unknown", [])
+            if len(found) < 500:
+                found.append(document.text)
+        return msgspec.to_builtins(fertility(tokenizer, samples))  # type: ignore[no-any-return]
+
+
+class StoreStep:
+    name, inputs, outputs = "store", ("corpus", "tokenizer"), ("store",)
+
+    def recipe_part(self, recipe: Recipe) -> Any:
+        return None
+
+    def run(self, context: StepContext) -> dict[str, Any]:
+        tokenizer = load_tokenizer(context.output("tokenizer"))
+        end = tokenizer.token_to_id(SPECIAL[0])
+        out = context.folder / "store"
+        out.mkdir(exist_ok=True)
+        result = {}
+        for part in ("train", "held_out"):
+            ids = (
+                [*tokenizer.encode(document.text).ids, end]
+                for document in _told(read_documents(context.output("corpus") / f"{part}.jsonl.gz"), context, part)
+            )
+            report = write_store(ids, out / part, vocabulary=tokenizer.get_vocab_size())
+            context.meter.tokens(report.tokens)
+            result[part] = msgspec.to_builtins(report)
+        context.meter.wrote(sum(path.stat().st_size for path in out.iterdir()))
+        return result
+
+
+class PretrainStep:
+    name, inputs, outputs = "pretrain", ("tokenizer", "store"), ("base",)
+
+    def recipe_part(self, recipe: Recipe) -> Any:
+        return (
+            section(recipe.model, ModelConfig, "[model]"),
+            section(recipe.pretrain, TrainingOptions, "[pretrain]"),
+            recipe.run.seed,
+        )
+
+    def run(self, context: StepContext) -> dict[str, Any]:
+        import torch
+
+        config, options, seed = self.recipe_part(context.recipe)
+        set_threads(context.recipe)
+        tokenizer = load_tokenizer(context.output("tokenizer"))
+        shape = config.shape(tokenizer.get_vocab_size())
+        ids = {"bos": SPECIAL[0], "eos": SPECIAL[3], "pad": SPECIAL[1]}
+        model = build(shape, seed=seed, special={name: tokenizer.token_to_id(text) for name, text in ids.items()})
+        if torch.cuda.is_available() and context.recipe.device.kind != "cpu":
+            model = model.to("cuda")
+            context.meter.gpus(1)
+        report = pretrain(
+            model, open_store(context.output("store") / "train"), options, context.folder / "checkpoints/pretrain",
+            seed=seed, progress=context.progress, cancelled=context.cancelled,
+        )  # fmt: skip
+        context.meter.tokens(report.tokens)
+        save_model(model, context.output("tokenizer"), context.folder / "base")
+        return {"parameters": shape.parameters, **msgspec.to_builtins(report)}
+
+
+class FinetuneStep:
+    """Without [finetune] the base model is the model."""
+
+    name, inputs, outputs = "finetune", ("pretrain",), ("model",)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def recipe_part(self, recipe: Recipe) -> Any:
+        if recipe.finetune is None:
+            return None
+        options = section(recipe.finetune.options, TrainingOptions, "[finetune.options]")
+        return recipe.finetune, options, _stamp(self._path(recipe.finetune.data)), recipe.run.seed
+
+    def _path(self, data: str) -> Path:
+        return packaged(data.removeprefix("package:")) if data.startswith("package:") else self._folder / data
+
+    def run(self, context: StepContext) -> dict[str, Any]:
+        from transformers import AutoModelForCausalLM
+
+        from mintage.factory.export import check_safe
+
+        recipe, base = context.recipe, context.output("base")
+        check_safe(base)
+        set_threads(recipe)
+        model = AutoModelForCausalLM.from_pretrained(base, use_safetensors=True)
+        result: dict[str, Any] = {}
+        if recipe.finetune is not None:
+            chats: list[Chat] = read_chat_file(self._path(recipe.finetune.data))
+            report = finetune_chat(
+                model, load_tokenizer(base), chats, self.recipe_part(recipe)[1],
+                context.folder / "checkpoints/finetune",
+                seed=recipe.run.seed, progress=context.progress, cancelled=context.cancelled,
+            )  # fmt: skip
+            context.meter.tokens(report.tokens)
+            result = {"chats": len(chats), **msgspec.to_builtins(report)}
+        save_model(model, base, context.folder / "model")
+        return result
+
+
+def steps_of(recipe: Recipe, folder: Path) -> list[Step]:
+    """Checked before the first one runs: a wrong option at the end must not cost the hours before it."""
+    from mintage.factory.judge import EvaluateStep, ExportStep
+
+    steps: list[Step] = [CorpusStep(folder), TokenizerStep(), StoreStep(), PretrainStep(), FinetuneStep(folder)]
+    steps += [EvaluateStep(), ExportStep()]
+    for step in steps:
+        step.recipe_part(recipe)
+    section(recipe.corpus.clean, Clean, "[corpus.clean]")
+    return steps
+
+
+def set_threads(recipe: Recipe) -> None:
+    import torch
+
+    if recipe.run.threads:
+        torch.set_num_threads(recipe.run.threads)
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    with gzip.open(path) as file:
+        for number, line in enumerate(file):
+            if number >= _DOCUMENTS_MAX:
+                raise MintageError("payload_too_large", f"{path.name} has too many documents.", "Make it smaller.")
+            yield msgspec.json.decode(line, type=Document)
+
+
+def _told(documents: Iterator[Document], context: StepContext, part: str) -> Iterator[Document]:
+    for number, document in enumerate(documents):
+        if number % 256 == 0:
+            context.progress(number, None, part)
+        yield document
+
+
+def _lines(path: Path) -> gzip.GzipFile:
+    return gzip.GzipFile(path, "wb", compresslevel=6, mtime=0)
+
+
+def _stamp(path: Path) -> str:
+    """SHA-256 of a file; of a folder, of names and sizes: reading terabytes twice would only confirm them."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    if not path.is_dir():
+        raise MintageError("not_found", f"There is no {path}.", "Paths start from the recipe's folder.")
+    names = sorted(f"{p.relative_to(path)}\0{p.stat().st_size}" for p in path.rglob("*") if p.is_file())
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
