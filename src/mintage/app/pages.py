@@ -62,6 +62,7 @@ def make_pages(app: App, admin_token: str, base_url: str) -> Litestar:
         reports=app.reports,
         catch_up=app.shipping.sync,
         unsellable=lambda: app.unpriceable,
+        content=app.content,
     )
     return Litestar(
         route_handlers=[

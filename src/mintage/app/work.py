@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from mintage.factory import Factory
 from mintage.jobs import Context
 from mintage.server.vendor_doors import register_batches
 
@@ -55,6 +57,37 @@ def register_kinds(app: App) -> None:
         "content.sweep", sweep, explanation="Delete prompts and answers kept long enough.", running_max=1, by_hand=True
     )
     kinds.register(
+        "lab.compare",
+        "mintage.lab.work:run",
+        explanation="Put plans side by side over a workload: which earns more, for whom, how surely.",
+        running_max=1,
+        attempts_max=2,
+    )
+
+    async def amortise(context: Context) -> Any:
+        await app.shipping.sync()
+        factory = Factory(
+            app.home.path, app.database, app.ledger, app.clock, app.accounts, app.billing, app.registry,
+            app.settings.currency,
+        )  # fmt: skip
+        return {"nanos": await asyncio.to_thread(factory.amortise)}
+
+    kinds.register(
+        "factory.amortise",
+        amortise,
+        explanation="Move what served tokens have used up of the cost of models made here into the profit and loss.",
+        running_max=1,
+        by_hand=True,
+    )
+    kinds.register(
+        "factory.run",
+        "mintage.factory.job:run",
+        explanation="Make a model by a recipe, record what it cost, and promote it.",
+        running_max=1,
+        timeout_s=7 * 86_400.0,
+        by_hand=True,
+    )
+    kinds.register(
         "backup",
         "mintage.app.backup:run_backup",
         explanation="Back up the home to a folder; keeps the newest seven.",
@@ -68,3 +101,4 @@ def ensure_schedules(app: App) -> None:
     app.jobs.schedules.ensure("content.sweep", "content.sweep", "43 3 * * *")
     app.jobs.schedules.ensure("jobs.prune", "jobs.prune", "17 4 * * *")
     app.jobs.schedules.ensure("billing.run", "billing.run", "* * * * *")
+    app.jobs.schedules.ensure("factory.amortise", "factory.amortise", "7 * * * *")

@@ -32,7 +32,6 @@ DESK: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
             Place("customers", "/console/customers", "customers.read"),
             Place("subscriptions", "/console/subscriptions", "money.read"),
             Place("plans", "/console/plans", "plans.read"),
-            Place("gallery", "/console/plans/gallery", "plans.read"),
             Place("models", "/console/models", "models.read"),
         ),
     ),
@@ -51,6 +50,13 @@ DESK: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
             Place("revenue", "/console/revenue", "money.read"),
             Place("profit", "/console/profit", "money.read"),
             Place("ledger", "/console/ledger", "money.read"),
+        ),
+    ),
+    (
+        "explore",
+        (
+            Place("lab", "/console/lab", "money.read"),
+            Place("gallery", "/console/plans/gallery", "plans.read"),
         ),
     ),
     (

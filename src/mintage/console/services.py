@@ -9,6 +9,7 @@ from mintage.accounts import Accounts, LegalEntity
 from mintage.base import Clock, MintageError, Settings
 from mintage.billing import Billing
 from mintage.books import CommitLog, Ledger, LedgerReader, Shipper
+from mintage.content import Content
 from mintage.engines import EngineRoom
 from mintage.gateway import Gateway
 from mintage.jobs import Jobs
@@ -18,7 +19,7 @@ from mintage.registry import Registry
 @dataclass(frozen=True, slots=True)
 class ConsoleServices:
     """reports gives the running shipper, which answers questions to the lake; catch_up ships every durable entry of
-    the log to the ledger. unsellable: models that the gateway does not offer, and why.
+    the log to the ledger. unsellable: models that the gateway does not offer, and why. content: kept prompts and answers.
     """
 
     settings: Settings
@@ -35,6 +36,7 @@ class ConsoleServices:
     reports: Callable[[], Awaitable[Shipper]]
     catch_up: Callable[[], Awaitable[int]]
     unsellable: Callable[[], Mapping[str, MintageError]] = dict
+    content: Content | None = None
 
     def entity(self) -> LegalEntity:
         """Who issues invoices; made from the settings when it is first needed. Blocking."""

@@ -11,6 +11,7 @@ from mintage.console.sections import (
     house,
     invoices,
     keys,
+    lab,
     models,
     payments,
     plan_editor,
@@ -27,8 +28,8 @@ from mintage.console.sections import (
 )
 
 _MODULES: Final = (
-    bench, books, customers, house, invoices, keys, models, payments, plan_editor, plans, portal, portal_money, requests, revenue, search,
-    subscriptions, taxes, usage, wallets,
+    bench, books, customers, house, invoices, keys, lab, models, payments, plan_editor, plans, portal, portal_money,
+    requests, revenue, search, subscriptions, taxes, usage, wallets,
 )  # fmt: skip
 #: Every page's handlers, for the router.
 PAGES: Final[list[Any]] = [handler for module in _MODULES for handler in module.HANDLERS]

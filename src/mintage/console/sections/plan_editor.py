@@ -80,17 +80,31 @@ def _cards(visit: Visit) -> list[dict[str, Any]]:
 
 
 def _spark(text: str, at_ns: int) -> str:
-    """The bill against usage from nothing to twice the preview's month, as points of 100 x 28; empty where flat."""
+    """The bill against usage from nothing to twice a sample month, as points of 100 x 28; empty where it is nothing."""
     plan = load_plan(text.encode(), "toml")
-    usage = _usage(MONTH, "small", "")
+    usage = _sample(plan)
     try:
         totals = [quote(plan, _scaled(usage, step), at_ns).total for step in range(0, _STEPS + 1, 2)]
     except MintageError:
         return ""
     high = max(totals)
-    if not high or high == min(totals):
+    if high <= 0:
         return ""
-    return " ".join(f"{index * 10},{26 - int(total * 24 / high)}" for index, total in enumerate(totals))
+    return " ".join(
+        f"{index * 10},{26 - int(max(total, Decimal(0)) * 24 / high)}" for index, total in enumerate(totals)
+    )
+
+
+def _sample(plan: Plan) -> PeriodUsage:
+    """The preview's month for a model that the plan prices, and some of whatever else its charges count."""
+    model = plan.prices[0].model.replace("*", "small") if plan.prices else "small"
+    rows: list[dict[str, object]] = [{"model": model, **{name: int(value) for name, value in MONTH.items()}}]
+    for charge in plan.charges:
+        metric = getattr(charge, "metric", None)
+        if metric is not None and metric.kind != "usage":
+            names = metric.values or ("count",)
+            rows.append({"kind": metric.kind, **dict.fromkeys(names, 20_000)})
+    return PeriodUsage(usage=tuple(rows))
 
 
 @get("/console/plans/new")
@@ -218,7 +232,10 @@ def _shown(visit: Visit, made: Quote) -> dict[str, Any]:
                 "name": line.name.in_language(visit.t.language),
                 "group": " · ".join(line.group.values()),
                 "amount": figures.money_attos(line.amount_attos, made.currency),
-                "steps": [one.zh if zh else one.en for one in line.steps],
+                "steps": [
+                    f"{one.zh if zh else one.en}: {one.quantity:,f} × {one.rate:,f} = {one.amount:,f}"
+                    for one in line.steps
+                ],
             }
             for line in made.lines
         ],

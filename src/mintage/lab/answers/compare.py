@@ -34,7 +34,7 @@ class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Amounts in currency units, exact, before the customers react; intervals are after, under the assumptions.
 
     by_period: revenue, cost and margin. quantiles: of the change of customers' bills against the baseline, at 5, 25,
-    50, 75 and 95 %. how: the evaluator that each part took.
+    50, 75 and 95 %. how: the evaluator that each part took. margin_quantiles: of the simulated margins, least to greatest.
     """
 
     plan: str
@@ -59,6 +59,7 @@ class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
     best_chance: float
     drivers: tuple[tuple[str, float, float], ...]
     how: dict[str, str]
+    margin_quantiles: tuple[float, ...] = ()
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,6 +217,7 @@ def _answer(
         best_chance=simulated.best_chance,
         drivers=simulated.drivers,
         how=dict(bill.how),
+        margin_quantiles=simulated.margin_quantiles,
     )
 
 

@@ -54,12 +54,17 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 class Simulated(msgspec.Struct, frozen=True, kw_only=True):
     """best_chance: share of simulations in which this plan leaves the most margin. drivers: (assumption, margin with it
-    low, margin with it high), everything else at its mean, the widest first: a tornado."""
+    low, margin with it high), everything else at its mean, the widest first: a tornado. margin_quantiles: at QUANTILES."""
 
     revenue: Interval
     margin: Interval
     best_chance: float
     drivers: tuple[tuple[str, float, float], ...]
+    margin_quantiles: tuple[float, ...]
+
+
+#: Shares at which the simulated margins are kept, for a picture of their distribution: from least to greatest.
+QUANTILES: Final = tuple(step / 40 for step in range(41))
 
 
 def _floats(attos: Sequence[int]) -> NDArray[Any]:
@@ -109,6 +114,7 @@ def simulate(bills: Sequence[Sequence[int]], cost: Sequence[int], fixed: int, gi
             margin=_interval(margin[place], given.level),
             best_chance=float((best == place).mean()),
             drivers=_tornado(bill, due[0], spent, fixed, given),
+            margin_quantiles=tuple(np.quantile(margin[place], QUANTILES).tolist()),
         )
         for place, bill in enumerate(due)
     ]

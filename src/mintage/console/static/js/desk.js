@@ -93,6 +93,22 @@
     if (form) keep(form);
   });
 
+  // A page about work that runs looks, without keeping the session awake, until something has changed.
+  const POLL_MS = 1500;
+  async function poll() {
+    const box = document.querySelector("[data-poll]");
+    if (!box) return;
+    try {
+      const answer = await fetch(box.dataset.poll, { headers: { Accept: "application/json" } });
+      if (answer.status === 401) return mintage.toTheDoor();
+      const told = answer.ok ? await answer.json() : null;
+      const seen = box.dataset.seen;
+      box.dataset.seen = told ? `${told.state} ${told.done} ${told.message}` : seen;
+      if (told && (told.state !== box.dataset.state || (seen && seen !== box.dataset.seen))) return location.reload();
+    } catch { /* the server is away for a moment: look again */ }
+    setTimeout(poll, POLL_MS);
+  }
+
   // A chosen file is put into the text field that it names, so that it can be looked at before it is sent.
   document.addEventListener("change", async (event) => {
     const name = event.target.dataset?.reads;
@@ -127,6 +143,7 @@
     if (document.querySelector(".flash, #secret")) { // what was sent has arrived
       for (const key of Object.keys(sessionStorage)) if (key.startsWith(DRAFT)) sessionStorage.removeItem(key);
     }
+    poll();
     drafts().forEach(restore);
     if (location.search.includes("done=")) { // said once: not again when the page is loaded again or linked
       const address = new URL(location.href);
