@@ -5,6 +5,8 @@ a float), who may call (access.py), the headers that every call understands, and
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +33,13 @@ _PROBLEM_EXAMPLE: Final = {
 }
 
 
+@cache
+def _examples() -> dict[str, dict[str, Any]]:
+    """ "GET /path" -> the status and body of a real answer, as scripts/record_api_examples.py recorded it."""
+    raw = Path(__file__).with_name("examples.json").read_bytes()
+    return msgspec.json.decode(raw, type=dict[str, dict[str, Any]])
+
+
 def describe(app: Litestar, prefix: str) -> dict[str, Any]:
     """The whole document of the routes under prefix."""
     document = app.openapi_schema.to_schema()
@@ -52,7 +61,20 @@ def describe(app: Litestar, prefix: str) -> dict[str, Any]:
             _describe_access(operation, f"{method.upper()} {path.removeprefix(prefix)}")
             _describe_headers(operation, method, handler)
             _describe_answers(operation, handler, problem)
+            _show_answer(operation, _examples().get(f"{method.upper()} {path.removeprefix(prefix)}"))
+    _as_ecma(document)
     return document
+
+
+def _as_ecma(value: Any) -> None:
+    """Patterns in JSON Schema are of ECMA-262, where `$` is what Python's `\\Z` is."""
+    if isinstance(value, dict):
+        if isinstance(pattern := value.get("pattern"), str):
+            value["pattern"] = pattern.replace("\\Z", "$")
+        value = list(value.values())
+    if isinstance(value, list):
+        for member in value:
+            _as_ecma(member)
 
 
 def _describe_body(operation: dict[str, Any], opt: dict[str, Any]) -> None:
@@ -98,6 +120,13 @@ def _describe_answers(operation: dict[str, Any], handler: Any, problem: Any) -> 
             answer["content"] = {media: {"schema": {} if media.endswith("json") else {"type": "string"}}}
     content = {"schema": problem, "examples": {"typical": {"value": _PROBLEM_EXAMPLE}}}
     answers["default"] = {"description": "Any failure", "content": {MEDIA_TYPE: content}}
+
+
+def _show_answer(operation: dict[str, Any], example: dict[str, Any] | None) -> None:
+    answer = operation["responses"].get(example["status"]) if example is not None else None
+    if example is not None and answer is not None:
+        content = answer.setdefault("content", {}).setdefault("application/json", {"schema": {}})
+        content["examples"] = {"recorded": {"value": example["value"]}}
 
 
 def _handlers(app: Litestar, prefix: str) -> dict[tuple[str, str], Any]:
