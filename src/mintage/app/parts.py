@@ -19,6 +19,7 @@ from mintage.billing import Billing, KeySnapshot
 from mintage.books import CommitLog, Database, Home, Ledger, Report, Shipper, export_in_child, verify_in_child
 from mintage.content import Content, FileStore
 from mintage.engines import EngineRoom
+from mintage.factory import signer_of
 from mintage.gateway import (
     Breaker,
     Budget,
@@ -132,6 +133,7 @@ class App:
             clock=clock,
             seal=lambda raw: accounts.vault.seal(_UPSTREAM_KEYS, raw),
             unseal=lambda raw: accounts.vault.unseal(_UPSTREAM_KEYS, raw),
+            verify=lambda folder, name, weights: signer_of(accounts).verify(folder, name, weights),
         )
         jobs = Jobs(database, clock)
         files = FileStore(

@@ -6,7 +6,7 @@ Start with log.py (what is promised durable), then ledger.py (what it means), th
 """
 
 from mintage.books import failpoints
-from mintage.books.accounts_chart import usage_account
+from mintage.books.accounts_chart import cogs_account, model_account, usage_account
 from mintage.books.children import export_in_child, verify_in_child
 from mintage.books.database import BigKey, Database, metadata
 from mintage.books.deriver import Progress
@@ -79,9 +79,11 @@ __all__ = [
     "Wallet",
     "WalletBook",
     "WalletOpened",
+    "cogs_account",
     "export_in_child",
     "failpoints",
     "metadata",
+    "model_account",
     "usage_account",
     "verify_in_child",
 ]

@@ -1,7 +1,7 @@
 """The chart of accounts: one table that says what every event debits and credits.
 
 Names are type:part:part. Assets and expenses grow by debits, liabilities, income and equity by credits. A capital
-word stands for a name of the business: PRODUCT, PROVIDER, CREATOR; `*` for any account (a rounding or a currency
+word stands for a name of the business: PRODUCT, PROVIDER, CREATOR, RUN; `*` for any account (a rounding or a currency
 difference may arise anywhere). Source of the rows: docs/decisions/0003-money.md.
 """
 
@@ -33,6 +33,7 @@ SUBSCRIPTION: Final = "income:subscription:PRODUCT"
 COGS: Final = "expenses:cogs:PROVIDER"
 FEES: Final = "expenses:processor_fees"
 ROUNDING: Final = "equity:rounding"
+MODELS: Final = "assets:models:RUN"
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -71,6 +72,9 @@ EVENTS: Final[dict[str, Event]] = {
     "marketplace_payout": Event(("liabilities:payable:CREATOR",), (CASH,)),
     "upstream_paid": Event((UPSTREAM,), (CASH,)),
     "compute_bought": Event((COMPUTE,), (CASH,)),
+    "model_made": Event((MODELS,), (COMPUTE,)),  # what making a model cost, until its tokens are sold
+    "model_amortised": Event((COGS,), (MODELS,)),
+    "model_written_off": Event(("expenses:models_written_off",), (MODELS,)),
     "capital": Event((CASH,), ("equity:capital",), reversible=True),
     "rounding": Event((ROUNDING, "*"), ("*", ROUNDING)),
 }
@@ -94,6 +98,10 @@ def usage_account(product: str) -> str:
 
 def cogs_account(provider: str) -> str:
     return COGS.replace("PROVIDER", account_part(provider))
+
+
+def model_account(run: str) -> str:
+    return MODELS.replace("RUN", account_part(run))
 
 
 def account_type(account: str) -> str:

@@ -257,6 +257,19 @@ class LedgerReader:
         ]
         return sorted(lines)
 
+    def tokens_served(self, model: str, start_ns: int, end_ns: int | None = None) -> int:
+        """Tokens of every class that customers were charged for, by quarters of an hour."""
+        u = tables.usage.c
+        query = sa.select(sa.func.sum(u.quantity)).where(
+            (u.model == model),
+            u.meter.like("%\\_tokens", escape="\\"),
+            u.bucket_ns >= start_ns - start_ns % BUCKET_NS,
+        )
+        if end_ns is not None:
+            query = query.where(u.bucket_ns < end_ns - end_ns % BUCKET_NS)
+        [row] = self._rows(query)
+        return int(row[0] or 0)
+
     def locked_until_ns(self) -> int:
         """Before this instant the books take no journal any more; 0 while nothing is locked."""
         [row] = self._rows(sa.select(sa.func.max(tables.locks.c.until_ns)))

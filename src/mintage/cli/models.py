@@ -12,7 +12,7 @@ from rich.console import Console
 from mintage.base import MintageError
 from mintage.cli.client import reporting, session
 from mintage.cli.options import Home, Json
-from mintage.cli.output import print_json, say, table
+from mintage.cli.output import amount, print_json, say, table
 
 app = typer.Typer(help="Models: which there are to sell.", no_args_is_help=True)
 
@@ -174,6 +174,49 @@ def secret_of(variable: str | None) -> str:
             "invalid_request", f"The environment variable {variable} is not set.", "Set it to the upstream's API key."
         )
     return value
+
+
+@app.command()
+def promote(
+    run: Annotated[str, typer.Argument(help="Id of a run, or the name of its recipe.", metavar="RUN")],
+    *,
+    name: Annotated[str | None, typer.Option(help="Name under which it is sold; else the recipe's.")] = None,
+    plan: Annotated[str | None, typer.Option(help="Plan that sells it; made, or given its price, if need be.")] = None,
+    input_per_million: Annotated[str | None, typer.Option(help="Price of a million tokens read.")] = None,
+    output_per_million: Annotated[str | None, typer.Option(help="Price of a million tokens written.")] = None,
+    stage: Annotated[str, typer.Option(help="candidate, staging or production.")] = "production",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Put a model that was made here behind the gateway, signed, with a plan that sells it."""
+    body = {
+        "run": run, "name": name, "plan": plan, "input_per_million": input_per_million,
+        "output_per_million": output_per_million, "stage": stage,
+    }  # fmt: skip
+    with session(home, as_json=as_json) as api:
+        done = api.call("POST", "/models/promote", json=body)
+    if as_json:
+        print_json(done)
+    else:
+        changed = "now sells it" if done["plan_changed"] else "sells it already"
+        say(f"{done['model']} is in {done['deployment']['stage']}; the plan {done['plan']} {changed}.")
+        say(f"Making it cost {amount(done['making_nanos'], done['currency'])}.")
+
+
+@app.command()
+def stage(
+    name: Name,
+    to: Annotated[str, typer.Argument(help="candidate, staging, production or retired.", metavar="STAGE")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Move a made model to another stage; a retired one is no longer served."""
+    with session(home, as_json=as_json) as api:
+        moved = api.call("PUT", f"/models/{name}/stage", json={"stage": to})
+    if as_json:
+        print_json(moved)
+    else:
+        say(f"{moved['model']} is {moved['stage']}.")
 
 
 @app.command()

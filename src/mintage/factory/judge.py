@@ -74,11 +74,11 @@ def bits_per_byte(model: Any, tokenizer_folder: Path, texts: list[str], context:
     """Loss in bits over the bytes of the text: comparable between tokenizers. Texts are read in whole contexts."""
     import torch
 
-    from mintage.factory.tokenizer import load_tokenizer
+    from mintage.factory.tokenizer import load_tokenizer, special_id
 
     tokenizer = load_tokenizer(tokenizer_folder)
     window, bits, size = int(model.config.max_position_embeddings), 0.0, 0
-    start = tokenizer.token_to_id("<|endoftext|>")
+    start = special_id(tokenizer, "<|endoftext|>")
     with torch.no_grad():
         for number, text in enumerate(texts):
             context.progress(number, len(texts), "held-out text")

@@ -157,8 +157,7 @@ def _nearest(message: str, kind: type) -> str:
 
 def _fields(kind: Any, depth: int = 0) -> Iterator[str]:
     """Names of a struct's fields and of the structs within it."""
-    for field in getattr(kind, "__struct_fields__", ()):
-        yield field
+    yield from getattr(kind, "__struct_fields__", ())
     if depth < 3 and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         for info in msgspec.structs.fields(kind):
             for inner in (info.type, *getattr(info.type, "__args__", ())):

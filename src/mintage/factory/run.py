@@ -96,7 +96,9 @@ class Run:
                 "not_found", f"There is no run {folder.name!r}.", "`mintage factory runs` lists them."
             ) from error
         except msgspec.DecodeError as error:
-            raise MintageError("conflict", f"The run {folder.name!r} cannot be read: {error}.", "Begin anew.") from error
+            raise MintageError(
+                "conflict", f"The run {folder.name!r} cannot be read: {error}.", "Begin anew."
+            ) from error
 
     @property
     def recipe(self) -> Recipe:

@@ -16,7 +16,7 @@ from mintage.factory.models import ModelConfig, build
 from mintage.factory.recipe import Recipe, section
 from mintage.factory.step import Step, StepContext
 from mintage.factory.store import open_store, write_store
-from mintage.factory.tokenizer import SPECIAL, TokenizerOptions, fertility, load_tokenizer, train_tokenizer
+from mintage.factory.tokenizer import SPECIAL, TokenizerOptions, fertility, load_tokenizer, special_id, train_tokenizer
 from mintage.factory.training import TrainingOptions, finetune_chat, pretrain, save_model
 from mintage.factory.training.chat import Chat, read_chat_file
 
@@ -140,7 +140,7 @@ class StoreStep:
 
     def run(self, context: StepContext) -> dict[str, Any]:
         tokenizer = load_tokenizer(context.output("tokenizer"))
-        end = tokenizer.token_to_id(SPECIAL[0])
+        end = special_id(tokenizer, SPECIAL[0])
         out = context.folder / "store"
         out.mkdir(exist_ok=True)
         result = {}
@@ -174,7 +174,7 @@ class PretrainStep:
         tokenizer = load_tokenizer(context.output("tokenizer"))
         shape = config.shape(tokenizer.get_vocab_size())
         ids = {"bos": SPECIAL[0], "eos": SPECIAL[3], "pad": SPECIAL[1]}
-        model = build(shape, seed=seed, special={name: tokenizer.token_to_id(text) for name, text in ids.items()})
+        model = build(shape, seed=seed, special={name: special_id(tokenizer, text) for name, text in ids.items()})
         if torch.cuda.is_available() and context.recipe.device.kind != "cpu":
             model = model.to("cuda")
             context.meter.gpus(1)

@@ -104,9 +104,14 @@ class Step(Protocol):
     recipe_part: what of the recipe decides about the result; a change of it makes the step run again.
     """
 
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
 
     def recipe_part(self, recipe: Recipe) -> Any: ...
 

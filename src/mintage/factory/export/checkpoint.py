@@ -1,4 +1,4 @@
-"""The folder of a Transformers checkpoint, as far as it is safe: safetensors, JSON and text. Nothing in it is ever run."""
+"""The folder of a Transformers checkpoint as far as it is safe: safetensors, JSON, text. Nothing in it is ever run."""
 
 from __future__ import annotations
 
@@ -100,7 +100,6 @@ class Checkpoint:
 
     def read(self, name: str) -> np.ndarray[Any, Any]:
         """A tensor in its own shape, as float32. Raises invalid_request if the file has none of this name."""
-        import numpy as np
         import torch
         from safetensors import safe_open
 

@@ -110,7 +110,7 @@ def _rope(config: dict[str, Any]) -> dict[str, Any]:
     return config.get("rope_parameters") or config.get("rope_scaling") or {}
 
 
-def _write_facts(
+def _write_facts(  # noqa: PLR0917 - what the header says
     writer: GGUFWriter, config: dict[str, Any], name: str, licence: str, languages: tuple[str, ...], quantise: str
 ) -> None:
     import gguf

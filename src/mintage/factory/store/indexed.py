@@ -54,9 +54,7 @@ def write_store(documents: Iterable[Sequence[int]], prefix: Path, *, vocabulary:
         file.write(counts.tobytes() + offsets.astype("<i8").tobytes())
         file.write(np.arange(len(lengths) + 1, dtype="<i8").tobytes())
     partial.replace(prefix.with_suffix(".bin"))
-    return StoreReport(
-        tokens=int(counts.sum()), documents=len(lengths), dtype=kind.name, sha256=digest.hexdigest()
-    )
+    return StoreReport(tokens=int(counts.sum()), documents=len(lengths), dtype=kind.name, sha256=digest.hexdigest())
 
 
 class TokenStore:

@@ -11,7 +11,17 @@ from mintage.factory.tokenizer.train import (
     TokenizerReport,
     fertility,
     load_tokenizer,
+    special_id,
     train_tokenizer,
 )
 
-__all__ = ["CHAT_TEMPLATE", "SPECIAL", "TokenizerOptions", "TokenizerReport", "fertility", "load_tokenizer", "train_tokenizer"]
+__all__ = [
+    "CHAT_TEMPLATE",
+    "SPECIAL",
+    "TokenizerOptions",
+    "TokenizerReport",
+    "fertility",
+    "load_tokenizer",
+    "special_id",
+    "train_tokenizer",
+]

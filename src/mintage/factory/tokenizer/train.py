@@ -79,6 +79,14 @@ def fertility(tokenizer: Tokenizer, samples: dict[str, list[str]]) -> TokenizerR
     return TokenizerReport(vocabulary=size, merges=size - 256 - len(SPECIAL), bytes_per_token=found)
 
 
+def special_id(tokenizer: Tokenizer, text: str) -> int:
+    """The id of a special token. Raises invalid_request if this tokenizer has none such."""
+    found = tokenizer.token_to_id(text)
+    if found is None:
+        raise MintageError("invalid_request", f"The tokenizer has no {text}.", "Train one with Mintage.")
+    return int(found)
+
+
 def load_tokenizer(folder: Path) -> Tokenizer:
     """Raises MintageError not_found or invalid_request."""
     from tokenizers import Tokenizer
@@ -89,4 +97,6 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception
-        raise MintageError("invalid_request", f"{path.name} is no tokenizer: {error}.", "The file is broken.") from error
+        raise MintageError(
+            "invalid_request", f"{path.name} is no tokenizer: {error}.", "The file is broken."
+        ) from error

@@ -27,8 +27,7 @@ Batch = tuple[Any, Any]
 
 
 class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """tokens: read in all, whole steps of batch * block. rate: the highest learning rate. minutes: then it stops,
-    cooled down by the share that it got through; 0 for no limit."""
+    """tokens: read in all, whole steps of batch * block. rate: the highest learning rate. decay: of matrices."""
 
     tokens: Positive = 1_000_000
     batch: Annotated[int, Meta(ge=1, le=4096)] = 8
@@ -37,7 +36,6 @@ class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     warmup: Annotated[float, Meta(ge=0, le=0.5)] = 0.05
     decay: Annotated[float, Meta(ge=0, le=1)] = 0.1
     clip: Annotated[float, Meta(gt=0)] = 1.0
-    minutes: Annotated[float, Meta(ge=0)] = 0.0
     precision: Literal["float32", "bfloat16"] = "float32"
 
     @property
@@ -117,8 +115,6 @@ class Loop:
                 self._save(kept)
             if stopping:
                 raise StepCancelled
-            if self._options.minutes and now - began > self._options.minutes * 60:
-                break
         return self._report(kept, time.monotonic() - began)
 
     def _one(self, batch: Batch, rate: float) -> float:
