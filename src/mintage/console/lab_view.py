@@ -1,4 +1,4 @@
-"""A comparison as a page shows it: who wins how surely, the spread of each plan's profit, whose bills move, what drives it.
+"""A comparison as a page shows it: who wins how surely, the spread of profit, whose bills move, what drives it.
 
 Figures of the lab are statistics in currency units, not amounts that anyone is charged, so they are shown rounded.
 """
@@ -83,7 +83,7 @@ def _plans(visit: Visit, made: Comparison) -> Table:
 
 
 def _ridges(made: Comparison, language: str) -> dict[str, Any]:
-    """One density of simulated profit a plan, all on one scale, with its interval, its mean, and where nothing is earned."""
+    """One density of simulated profit a plan, all on one scale, with interval, mean, and where nothing is earned."""
     answers = [one for one in made.answers if len(one.margin_quantiles) > 2]
     if not answers:
         return {"rows": [], "zero": None, "ticks": []}
@@ -124,7 +124,7 @@ def _ridges(made: Comparison, language: str) -> dict[str, Any]:
 
 
 def _density(quantiles: Sequence[float], low: float, high: float) -> list[float]:
-    """A kernel density of equally likely points, on a grid. The bandwidth is Silverman's, by the quartiles' distance."""
+    """A kernel density of equally likely points, on a grid. The bandwidth is Silverman's, by the quartiles."""
     count = len(quantiles)
     spread = (quantiles[3 * count // 4] - quantiles[count // 4]) / 1.34
     width = max(0.9 * spread * count**-0.2, (high - low) / 200)

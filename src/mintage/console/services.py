@@ -19,7 +19,8 @@ from mintage.registry import Registry
 @dataclass(frozen=True, slots=True)
 class ConsoleServices:
     """reports gives the running shipper, which answers questions to the lake; catch_up ships every durable entry of
-    the log to the ledger. unsellable: models that the gateway does not offer, and why. content: kept prompts and answers.
+    the log to the ledger. unsellable: models that the gateway does not offer, and why.
+    content: kept prompts and answers.
     """
 
     settings: Settings

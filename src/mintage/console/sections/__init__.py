@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mintage.console.sections import (
+    account,
     bench,
     books,
     customers,
@@ -28,8 +29,8 @@ from mintage.console.sections import (
 )
 
 _MODULES: Final = (
-    bench, books, customers, house, invoices, keys, lab, models, payments, plan_editor, plans, portal, portal_money,
-    requests, revenue, search, subscriptions, taxes, usage, wallets,
+    account, bench, books, customers, house, invoices, keys, lab, models, payments, plan_editor, plans, portal,
+    portal_money, requests, revenue, search, subscriptions, taxes, usage, wallets,
 )  # fmt: skip
 #: Every page's handlers, for the router.
 PAGES: Final[list[Any]] = [handler for module in _MODULES for handler in module.HANDLERS]

@@ -21,6 +21,7 @@ from mintage.jobs import STATES
 
 ROWS: Final = 50
 _DETAIL_CHARS: Final = 160
+_JSON_CHARS: Final = 20_000
 _JOB_TONES: Final[dict[str, Any]] = {
     "queued": "off", "running": "wait", "done": "ok", "failed": "bad", "cancelled": "cut",
 }  # fmt: skip
@@ -154,7 +155,7 @@ async def jobs_page(request: AnyRequest, services: Services) -> Response[bytes]:
         ],
         rows=[
             [
-                words(job.kind, small=job.error.message if job.error else "", title=job.id),
+                link(job.kind, f"/console/jobs/{job.id}", small=job.error.message if job.error else "", title=job.id),
                 state(t(f"job.{job.state}"), _JOB_TONES[job.state]),
                 words(_progress(job.progress)),
                 number(job.attempts, title=str(job.attempts_max)),
@@ -172,6 +173,57 @@ async def jobs_page(request: AnyRequest, services: Services) -> Response[bytes]:
     sums = {one: figures.count(sum(n for (_, of), n in counts.items() if of == one)) for one in STATES}
     values = {"table": table, "wanted": wanted, "states": states, "sums": sums}
     return visit.render("jobs.html", "jobs", t("nav.jobs"), values)
+
+
+@get("/console/jobs/{job_id:str}")
+async def job_page(request: AnyRequest, services: Services, job_id: FromPath[str]) -> Response[bytes]:
+    """One job: what it was given, every try of it, what it wrote and what came of it."""
+    visit = await open_visit(request, services, "jobs.read")
+    return await _job(visit, job_id)
+
+
+async def _job(visit: Visit, job_id: str, problem: MintageError | None = None) -> Response[bytes]:
+    queue, t = visit.services.jobs.queue, visit.t
+    job = await asyncio.to_thread(queue.get, job_id)
+    tries = await asyncio.to_thread(queue.attempts, job_id)
+    values = {
+        "job": job,
+        "status": state(t(f"job.{job.state}"), _JOB_TONES[job.state]),
+        "progress": _progress(job.progress),
+        "share": min(1000, job.progress.done * 1000 // job.progress.total) if job.progress.total else 0,
+        "payload": _json_text(job.payload),
+        "result": _json_text(job.result),
+        "tries": [
+            {"one": one, "began": moment(one.started_ns), "ended": moment(one.ended_ns),
+             "says": t.phrases.get(f"job.outcome_{one.outcome}", one.outcome)}
+            for one in tries
+        ],
+        "made": moment(job.created_ns),
+    }  # fmt: skip
+    return visit.render("job.html", "jobs", job.kind, values, problem=problem)
+
+
+def _json_text(value: Any) -> str:
+    return "" if value is None else json.dumps(value, ensure_ascii=False, indent=2)[:_JSON_CHARS]
+
+
+@post("/console/jobs/{job_id:str}/{action:str}", status_code=303)
+async def change_job(
+    request: AnyRequest, services: Services, job_id: FromPath[str], action: FromPath[str]
+) -> Response[Any]:
+    """cancel or retry."""
+    visit = await open_visit(request, services, "jobs.write")
+    await visit.form()
+    change = {"cancel": services.jobs.queue.cancel, "retry": services.jobs.queue.retry}.get(action)
+    if change is None:
+        raise MintageError("not_found", "There is no such change.", "Go back to the page.")
+    try:
+        await asyncio.to_thread(change, job_id)
+    except MintageError as error:
+        if error.code == "not_found":
+            raise
+        return await _job(visit, job_id, error)
+    return visit.go(f"/console/jobs/{job_id}", f"job_{action}")
 
 
 def _progress(progress: Any) -> str:
@@ -208,4 +260,13 @@ async def settings_page(request: AnyRequest, services: Services) -> Response[byt
     return visit.render("settings.html", "settings", t("nav.settings"), values)
 
 
-HANDLERS: Final[list[Any]] = [staff_page, invite, change_staff, audit_page, jobs_page, settings_page]
+HANDLERS: Final[list[Any]] = [
+    staff_page,
+    invite,
+    change_staff,
+    audit_page,
+    jobs_page,
+    job_page,
+    change_job,
+    settings_page,
+]

@@ -45,9 +45,11 @@ async def lab_page(request: AnyRequest, services: Services) -> Response[bytes]:
     table = Table(
         caption=t("lab.runs"),
         columns=[
-            Column(t("customer.name"), wide=True), Column(t("customer.status")), Column(t("lab.plans"), numeric=True, keep=1),
+            Column(t("customer.name"), wide=True), Column(t("customer.status")),
+            Column(t("lab.plans"), numeric=True, keep=1),
             Column(t("lab.requests"), numeric=True, keep=1), Column(t("lab.best"), keep=2),
-            Column(t("lab.chance"), numeric=True, keep=2), Column(t("lab.gain"), numeric=True), Column(t("job.made"), keep=1),
+            Column(t("lab.chance"), numeric=True, keep=2), Column(t("lab.gain"), numeric=True),
+            Column(t("job.made"), keep=1),
         ],
         rows=[_row(visit, job) for job in whole_jobs],
         empty=Empty(t("lab.none"), t("lab.none_text"), href="/console/lab/new", action=t("lab.new")),
@@ -116,15 +118,12 @@ async def start_run(request: AnyRequest, services: Services) -> Response[Any]:
 def _payload(visit: Visit, form: dict[str, str]) -> dict[str, Any]:
     """The form as a job's payload. Blocking. Raises invalid_request that names the field."""
     services, now_ns = visit.services, visit.services.clock.now_ns()
-    texts = []
-    baseline = form.get("baseline", "")
-    for name in sorted(
-        (name for name in form if name.startswith("plan:")), key=lambda name: name != f"plan:{baseline}"
-    ):
-        texts.append(canonical_form(services.billing.plans.current(name[5:], now_ns).plan).decode())
-    for model in PROFIT_MODELS:
-        if form.get(f"model:{model.slug}"):
-            texts.append(canonical_form(load_plan(example_plan(model).encode(), "toml")).decode())
+    baseline = f"plan:{form.get('baseline', '')}"
+    sold = sorted((name for name in form if name.startswith("plan:")), key=lambda name: name != baseline)
+    chosen = [services.billing.plans.current(name[5:], now_ns).plan for name in sold]
+    wanted = [model for model in PROFIT_MODELS if form.get(f"model:{model.slug}")]
+    chosen += [load_plan(example_plan(model).encode(), "toml") for model in wanted]
+    texts = [canonical_form(plan).decode() for plan in chosen]
     if not texts:
         raise MintageError("invalid_request", "No plan is chosen.", "Choose at least one.", param="plan")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import Any, Final
 
+import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -28,6 +30,7 @@ ROWS: Final = 50
 OUTCOMES: Final = ("ok", "cut", "failed")
 #: Filters of the page, and the lake's names of them.
 _FILTERS: Final = {"model": "model", "outcome": "outcome", "end_user": "end_user", "key": "key_id"}
+_KEPT_LIMIT: Final = 60_000
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,80}\Z")
 
 
@@ -122,11 +125,38 @@ async def request_page(
         "attempts": attempts(settled),
         "meters": token_split(settled.usage, visit.t),
         "trail": money_trail(settled),
+        "kept": await _kept(visit, settled),
         "row": shapes.row(
             RequestRecord(settled.hold_id, settled.occurred_ns, settled.tenant_id, settled.model, end=settled), names
         ),
     }
     return visit.render("request.html", "requests", request_id, values)
+
+
+async def _kept(visit: Visit, settled: Settled) -> str | None:
+    """What the customer let us keep of it, as text, for who may read it and asks to. Each look is in the audit log."""
+    services = visit.services
+    if services.content is None or not visit.query("content"):
+        return None
+    if not visit.may("content.read"):
+        raise MintageError("permission_denied", "Your role does not allow this.", "Ask an owner.")
+    content, request_id = services.content, settled.hold_id
+    try:
+        found = await asyncio.to_thread(content.records.read, settled.tenant_id, request_id)
+    except MintageError as error:
+        if error.code != "not_found":
+            raise
+        return ""
+
+    def look() -> None:
+        changes = services.accounts.changes
+        with changes.change(
+            visit.actor, "content.show", settled.tenant_id, tenant_id=settled.tenant_id, request_id=request_id
+        ):
+            pass
+
+    await asyncio.to_thread(look)
+    return json.dumps(msgspec.to_builtins(found), ensure_ascii=False, indent=2)[:_KEPT_LIMIT]
 
 
 async def _project(visit: Visit, settled: Settled) -> str:

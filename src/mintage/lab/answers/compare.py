@@ -34,7 +34,7 @@ class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Amounts in currency units, exact, before the customers react; intervals are after, under the assumptions.
 
     by_period: revenue, cost and margin. quantiles: of the change of customers' bills against the baseline, at 5, 25,
-    50, 75 and 95 %. how: the evaluator that each part took. margin_quantiles: of the simulated margins, least to greatest.
+    50, 75 and 95 %. how: the evaluator that each part took. margin_quantiles: of simulated margins, least first.
     """
 
     plan: str

@@ -54,7 +54,9 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 class Simulated(msgspec.Struct, frozen=True, kw_only=True):
     """best_chance: share of simulations in which this plan leaves the most margin. drivers: (assumption, margin with it
-    low, margin with it high), everything else at its mean, the widest first: a tornado. margin_quantiles: at QUANTILES."""
+    low, margin with it high), everything else at its mean, the widest first: a tornado.
+    margin_quantiles: of the simulated margins, at QUANTILES.
+    """
 
     revenue: Interval
     margin: Interval
