@@ -163,5 +163,5 @@ def test_cost_is_exact_and_never_negative(cpu: int, gpu: int, hour: Decimal, cor
     )
     assert price.nanos(3600.0 * cores, 0) == int(hour * 10**9)
     one, two = price.nanos(cpu / 1000, gpu / 1000), price.nanos(2 * cpu / 1000, 2 * gpu / 1000)
-    assert 0 <= one
+    assert one >= 0
     assert abs(two - 2 * one) <= 1

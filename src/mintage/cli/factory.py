@@ -289,6 +289,35 @@ def costs(run: RunName, home: Home = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def export(
+    run: RunName,
+    out: Annotated[Path, typer.Argument(help="File to write: .gguf, .onnx, or .xml for OpenVINO.", metavar="FILE")],
+    *,
+    quantise: Annotated[str, typer.Option(help="Of a GGUF: f32, f16, bf16, q8_0, q5_1 or q4_0.")] = "f16",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's model as a file for a local engine. Opens no books."""
+    with reporting(as_json=as_json):
+        from mintage.factory.export import export_gguf, export_onnx, export_openvino
+        from mintage.factory.run import find_run
+
+        folder = find_run(load_settings(home=home).home_path, run).folder / "model"
+        writers = {
+            ".gguf": lambda: export_gguf(folder, out, quantise=quantise),
+            ".onnx": lambda: export_onnx(folder, out),
+            ".xml": lambda: export_openvino(folder, out),
+        }
+        if (write := writers.get(out.suffix)) is None:
+            raise MintageError("invalid_request", f"{out.name} says no format.", f"End it in {', '.join(writers)}.")
+        report = write()
+        if as_json:
+            print_json(report)
+        else:
+            say(f"{out}: {report.size_bytes:,} bytes, sha256 {report.sha256}.")
+
+
+@app.command()
 def amortise(home: Home = None, as_json: Json = False) -> None:
     """Move what served tokens have used up of the models' cost into the profit and loss; a server does it hourly."""
     with session(home, as_json=as_json) as api:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +24,19 @@ def export_onnx(folder: Path, target: Path) -> ExportReport:
 
     model, example, lengths = _traceable(folder)
     try:
-        torch.onnx.export(
-            model,
-            (example,),
-            target,
-            input_names=["input_ids"],
-            output_names=["logits"],
-            dynamic_shapes=lengths,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        with warnings.catch_warnings():  # of torch about its own parts
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model,
+                (example,),
+                target,
+                input_names=["input_ids"],
+                output_names=["logits"],
+                dynamic_shapes=lengths,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
     except ImportError as error:
         raise _missing("onnx and onnxscript") from error
     return _report("onnx", target, [target])
@@ -46,7 +49,11 @@ def export_openvino(folder: Path, target: Path) -> ExportReport:
     except ImportError as error:
         raise _missing("openvino") from error
     model, example, _ = _traceable(folder)
-    converted = openvino.convert_model(model, example_input=example, input=[("input_ids", [-1, -1], openvino.Type.i64)])
+    with warnings.catch_warnings():  # of tracing: what it says is constant here is
+        warnings.simplefilter("ignore")
+        converted = openvino.convert_model(
+            model, example_input=example, input=[("input_ids", [-1, -1], openvino.Type.i64)]
+        )
     openvino.save_model(converted, target, compress_to_fp16=False)
     return _report("openvino", target, [target, target.with_suffix(".bin")])
 
@@ -69,7 +76,8 @@ def _traceable(folder: Path) -> tuple[Any, torch.Tensor, Any]:
             self.inner = inner
 
         def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.inner(input_ids=input_ids, use_cache=False).logits
+            whole = torch.ones_like(input_ids)  # without it, masks are made by operations that no exporter knows
+            logits: torch.Tensor = self.inner(input_ids=input_ids, attention_mask=whole, use_cache=False).logits
             return logits
 
     example = torch.arange(10, dtype=torch.int64).reshape(2, 5)
