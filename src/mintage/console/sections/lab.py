@@ -205,7 +205,7 @@ async def run_state(request: AnyRequest, services: Services, job_id: FromPath[st
     if not visit.may("money.read"):
         raise MintageError("permission_denied", "Your role does not allow this.", "Ask an owner.")
     job = await asyncio.to_thread(_job, services, job_id)
-    told = {"state": job.state, "done": job.progress.done, "message": job.progress.message}
+    told: dict[str, object] = {"state": job.state, "done": job.progress.done, "message": job.progress.message}
     return Response(told, headers=PAGE_HEADERS)
 
 
