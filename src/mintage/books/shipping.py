@@ -116,7 +116,12 @@ class Shipper:
         Raises MintageError: the child's own; unavailable when it is down, busy or silent beyond timeout_s.
         """
         process = self._process
-        if process is None or process.stdin is None or len(self._pending) >= PENDING_LIMIT:
+        if (
+            process is None
+            or process.stdin is None
+            or process.stdin.is_closing()
+            or len(self._pending) >= PENDING_LIMIT
+        ):
             raise _unavailable()
         number = next(self._ids)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

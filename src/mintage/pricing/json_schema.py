@@ -5,6 +5,7 @@ Editors complete and check plan files with it; `mintage plan apply` checks them 
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import msgspec
@@ -24,8 +25,13 @@ def plan_schema() -> dict[str, Any]:
 
 
 def _exact_numbers(node: object) -> None:
-    """msgspec describes a Decimal as a string; plans also take bare numbers, read digit by digit."""
+    """msgspec describes a Decimal as a string; plans also take bare numbers, read digit by digit.
+
+    Descriptions are docstrings, which Python indents as they are written before 3.13 and not from then on.
+    """
     if isinstance(node, dict):
+        if isinstance(text := node.get("description"), str):
+            node["description"] = inspect.cleandoc(text)
         if node.get("format") == "decimal":
             node.pop("format")
             node["type"] = ["string", "number"]
