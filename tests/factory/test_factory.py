@@ -1,4 +1,4 @@
-"""The whole way on the smallest recipe: a model is made, promoted, sold and paid for, and the books know what it cost."""
+"""The whole way on the smallest recipe: a model is made, promoted, sold and paid for; the books know its cost."""
 
 from __future__ import annotations
 
