@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from mintage.accounts import Accounts
 from mintage.app.backup import check_marker
 from mintage.app.budgets import load_budgets
-from mintage.app.work import ensure_schedules, register_kinds
+from mintage.app.work import ensure_schedules, mail_server, register_kinds
 from mintage.base import Clock, MintageError, Settings, SystemClock
 from mintage.base.addresses import TrustedProxies
 from mintage.billing import Billing, KeySnapshot
@@ -111,6 +111,8 @@ class App:
         try:
             for hold in app.log.open_holds():  # we are the only writer: whoever held these is gone
                 await app.log.release(hold.id, "orphaned by a restart")
+            app.billing.invoicing.setup.stripe_url = settings.stripe_url
+            app.billing.invoicing.mailer.server = mail_server(settings)
             await app.billing.start()
             register_kinds(app)
         except BaseException:

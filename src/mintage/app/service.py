@@ -20,6 +20,7 @@ from mintage.server import AsgiBridge, Exchange, HttpLimits, HttpRequest, HttpSe
 from mintage.server.dialects import encode_error
 from mintage.server.events_door import EventsDoor
 from mintage.server.metrics import HealthDoor
+from mintage.server.payments_door import PaymentsDoor
 from mintage.server.vendor_doors import VendorDoors
 
 MakePages = Callable[[App, str, str], Any]
@@ -72,10 +73,11 @@ class Service:
         await asyncio.gather(app.refresh(models=True), app.shipping.start())
         doors = VendorDoors(app.gateway, reports=app.reports, files=app.files, jobs=app.jobs)
         events = EventsDoor(app.gateway, app.billing.events)
+        payments = PaymentsDoor(app.billing.invoicing.payments)
         health = HealthDoor(app.gateway, app.log, app.engines)
         pages = _Pages()
         server = HttpServer(
-            routes={**doors.routes(), **events.routes(), **health.routes()},
+            routes={**doors.routes(), **events.routes(), **payments.routes(), **health.routes()},
             prefixes=doors.prefixes(),
             fallback=pages if make_pages is not None else None,
             error_renderer=encode_error,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from mintage.base import MintageError, Settings
+from mintage.billing import MailServer
 from mintage.factory import Factory
 from mintage.jobs import Context
 from mintage.server.vendor_doors import register_batches
@@ -46,6 +48,18 @@ def register_kinds(app: App) -> None:
         "billing.run",
         run_billing,
         explanation="Do what is due: fees ahead, grants, credit that lapses or is bought, revenue earned, alerts.",
+        running_max=1,
+        by_hand=True,
+    )
+
+    async def dun(context: Context) -> Any:
+        steps = await app.billing.invoicing.dunning.run()
+        return {"steps": len(steps)}
+
+    kinds.register(
+        "billing.dunning",
+        dun,
+        explanation="Try saved methods for overdue invoices again, or remind their customers.",
         running_max=1,
         by_hand=True,
     )
@@ -96,9 +110,27 @@ def register_kinds(app: App) -> None:
     )
 
 
+def mail_server(settings: Settings) -> MailServer | None:
+    """Where invoices and reminders are handed over; None where nothing is set."""
+    if not settings.smtp_host:
+        return None
+    if not settings.smtp_sender:
+        raise MintageError(
+            "invalid_settings", "smtp_host is set, smtp_sender is not.", "Set smtp_sender to your billing address."
+        )
+    return MailServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        user=settings.smtp_user,
+        sender=settings.smtp_sender,
+        security=settings.smtp_security,
+    )
+
+
 def ensure_schedules(app: App) -> None:
     """What a Mintage does by itself; the operator may change the times or disable it."""
     app.jobs.schedules.ensure("content.sweep", "content.sweep", "43 3 * * *")
     app.jobs.schedules.ensure("jobs.prune", "jobs.prune", "17 4 * * *")
     app.jobs.schedules.ensure("billing.run", "billing.run", "* * * * *")
+    app.jobs.schedules.ensure("billing.dunning", "billing.dunning", "23 * * * *")
     app.jobs.schedules.ensure("factory.amortise", "factory.amortise", "7 * * * *")

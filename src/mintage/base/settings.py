@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, get_type_hints
+from typing import Annotated, Final, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -76,6 +76,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     job_children: Annotated[Positive, Meta(description="Most heavy jobs at once, each in a process of its own.")] = 2
     job_tasks: Annotated[Positive, Meta(description="Most light jobs at once, inside the server.")] = 8
     job_keep_days: Annotated[Positive, Meta(description="Days after which an ended job is forgotten.")] = 30
+    stripe_url: Annotated[str, Meta(description="Another address than Stripe's own; empty for that.")] = ""
+    smtp_host: Annotated[str, Meta(description="Mail server for invoices and reminders; empty: none are sent.")] = ""
+    smtp_port: Annotated[Port, Meta(description="Port of the mail server.")] = 587
+    smtp_user: Annotated[
+        str, Meta(description="User at the mail server; the password is the secret smtp/password. Empty: none.")
+    ] = ""
+    smtp_sender: Annotated[str, Meta(description="Address that invoices and reminders come from.")] = ""
+    smtp_security: Annotated[
+        Literal["starttls", "tls", "none"], Meta(description="starttls, tls from the first byte, or none.")
+    ] = "starttls"
+
     otel_endpoint: Annotated[
         str, Meta(description="OpenTelemetry collector (OTLP over HTTP, http://host:4318) that gets spans; empty: off.")
     ] = ""

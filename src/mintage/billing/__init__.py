@@ -13,12 +13,14 @@ from mintage.billing.coupons import Coupon, Redemption
 from mintage.billing.credit import Lot, NewLot
 from mintage.billing.credit_notes import CreditNote, Part
 from mintage.billing.currencies import CurrencyRate
+from mintage.billing.documents.mail import MailServer
 from mintage.billing.events import EventIntake, EventView, Recorded
 from mintage.billing.finance import AgeRow, BalanceSheet, DeferredSchedule, IncomeStatement
 from mintage.billing.invoice import InvoiceContent, InvoiceLine, Party
 from mintage.billing.invoices import Invoice, InvoiceRow
 from mintage.billing.lifecycle import Assignment, Ticked, When
 from mintage.billing.lines import PeriodLine, RatedPeriod
+from mintage.billing.mailing import Mailed
 from mintage.billing.metrics import Metrics, recurring
 from mintage.billing.periods import Period, period_at
 from mintage.billing.plans import Applied, PlanRow
@@ -56,6 +58,8 @@ __all__ = [
     "KeyRecord",
     "KeySnapshot",
     "Lot",
+    "MailServer",
+    "Mailed",
     "Metrics",
     "NewLot",
     "Part",

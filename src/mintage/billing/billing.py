@@ -45,6 +45,7 @@ class Billing:
         self.wallets.before_top_up = self.credit.before_top_up
         self.caps = SpendCaps(changes, ledger)
         self.topping = AutoTopUps(changes, log, self.plans, self.subscriptions, self.wallets, self.credit)
+        self.invoicing.setup.ready = self._buy_credit
         self.lifecycle = Lifecycle(accounts, ledger, self, self.credit, self.topping)
         self.finance = Finance(accounts, ledger, self.invoices, self.lifecycle.deferred)
         self.metrics = MetricsDesk(ledger, self.plans, self.subscriptions)
@@ -55,6 +56,9 @@ class Billing:
         """Once, when the log is open and before anything is served."""
         await self.wallets.repair()
         await self.invoicing.start()
+
+    def _buy_credit(self) -> None:
+        self.topping.collect = self.invoicing.payments.collect
 
     async def assign(
         self, actor: str, tenant: Tenant, plan_id: str, *, credit_limit_nanos: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from mintage.accounts import Accounts, LegalEntity
@@ -11,7 +12,8 @@ from mintage.billing.currencies import Currencies
 from mintage.billing.extras import Extras, ExtrasDesk
 from mintage.billing.invoice import InvoiceContent
 from mintage.billing.invoices import Invoices
-from mintage.billing.payments import BankDesk, Dunning, Payments
+from mintage.billing.mailing import Mailer
+from mintage.billing.payments import BankDesk, Dunning, Payments, ProviderSetup
 from mintage.billing.profiles import Profiles
 from mintage.billing.standing import CatchUp, Standing
 from mintage.billing.tax import TaxTable
@@ -19,6 +21,7 @@ from mintage.billing.wallets import Wallets
 from mintage.billing.webhooks import Endpoints, Sender
 from mintage.books import CommitLog, Ledger
 
+_log: Final = logging.getLogger("mintage.billing")
 HOUR_NS: Final = 3600 * 10**9
 
 
@@ -43,6 +46,8 @@ class Invoicing:
             catch_up=catch_up,
         )
         self.payments = Payments(accounts, log, ledger, wallets, self.standing)
+        self.setup = ProviderSetup(accounts, self.payments)
+        self.mailer = Mailer(accounts, self.profiles)
         self.bank = BankDesk(accounts, self.invoices, self.payments)
         self.webhooks = Endpoints(changes, accounts.vault)
         self.sender = Sender(changes, self.webhooks)
@@ -53,11 +58,16 @@ class Invoicing:
             payments=self.payments,
             standing=self.standing,
         )
+        self.dunning.remind = self.mailer.remind
 
     async def start(self) -> None:
         """Once, when the log is open: what a crash kept from the wallets is told to them."""
         await self.standing.tell_wallets()
         await self.payments.repair()
+        try:
+            await self.setup.load()
+        except MintageError as error:  # nobody can pay by card, but everything else is served
+            _log.error("payment providers are off: %s %s", error.message, error.hint)
 
     def grace_ns(self) -> int:
         """How long a period that has ended waits for late events. Blocking."""

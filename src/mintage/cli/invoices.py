@@ -179,6 +179,14 @@ def void(
     _end("void", number, reason, home, as_json)
 
 
+@app.command()
+def send(number: Number, home: Home = None, as_json: Json = False) -> None:
+    """Send an invoice to its customer by e-mail, as PDF (settings smtp_host and smtp_sender)."""
+    with session(home, as_json=as_json) as api:
+        sent = api.call("POST", f"/invoices/{number}/send")
+    print_json(sent) if as_json else say(f"Sent {sent['number']} to {sent['to']}.")
+
+
 @app.command("write-off")
 def write_off(
     number: Number, reason: Annotated[str, typer.Option(help="Why.")], home: Home = None, as_json: Json = False

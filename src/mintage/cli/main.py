@@ -25,6 +25,7 @@ from mintage.cli import (
     models,
     money,
     operator,
+    payments,
     plans,
     price,
     price_book,
@@ -36,6 +37,7 @@ from mintage.cli import (
     subscriptions,
     taxes,
     users,
+    webhooks,
 )
 
 app = typer.Typer(
@@ -93,6 +95,10 @@ for group, name in (
     (evaluate.app, "evaluate"),
     (factory.app, "factory"),
     (invoices.app, "invoices"),
+    (payments.app, "payments"),
+    (payments.bank, "bank"),
+    (payments.notes, "credit-notes"),
+    (webhooks.app, "webhooks"),
     (events.app, "events"),
     (taxes.tax, "tax"),
     (taxes.currency, "currency"),

@@ -160,5 +160,31 @@ async def test_mail_arrives_with_its_attachment():
     assert caught.value.code == "upstream_failed"
 
 
+async def test_an_invoice_and_its_reminder_reach_the_customer_in_its_language(office):
+    from email import message_from_bytes, policy
+
+    invoice = await office.invoice("晨星科技", country="CN", language="zh")
+    mailer = office.desk.billing.invoicing.mailer
+    with pytest.raises(MintageError) as caught:
+        await mailer.send("t", invoice)
+    assert caught.value.code == "unsupported"
+    box = Box()
+    listening = await asyncio.get_running_loop().create_server(lambda: SMTP(box), "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    mailer.server = MailServer(host="127.0.0.1", port=port, sender="billing@mint.example", security="none")
+    sent = await mailer.send("t", invoice)
+    office.clock.advance(30 * 86_400)
+    [step] = await office.desk.billing.invoicing.dunning.run()
+    assert await office.desk.billing.invoicing.dunning.run() == []
+    listening.close()
+    assert (step.action, step.outcome) == ("remind", "sent")
+    first, second = (message_from_bytes(one.content, policy=policy.default) for one in box.messages)
+    assert (first["To"], first["Message-ID"], sent.to) == ("pay@b.example", sent.message_id, "pay@b.example")
+    assert invoice.number in first["Subject"]
+    assert "逾期" in second["Subject"]
+    [pdf] = first.iter_attachments()
+    assert (pdf.get_filename(), pdf.get_content()[:5]) == (f"{invoice.number}.pdf", b"%PDF-")
+
+
 def test_products_have_income_accounts_of_their_own():
     assert usage_account("a b/c") == "income:usage:a-b-c"

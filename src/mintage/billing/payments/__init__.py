@@ -11,6 +11,7 @@ from mintage.billing.payments.dunning import Dunning, Step
 from mintage.billing.payments.matching import BankDesk, BankRow, Imported
 from mintage.billing.payments.provider import Notice, Provider
 from mintage.billing.payments.records import Order, PaymentRow
+from mintage.billing.payments.setup import ProviderRow, ProviderSetup
 from mintage.billing.payments.stripe_provider import StripeProvider
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "PaymentRow",
     "Payments",
     "Provider",
+    "ProviderRow",
+    "ProviderSetup",
     "Step",
     "StripeProvider",
     "read_statement",

@@ -180,6 +180,7 @@ class Payments:
         """Tell the wallet, then the books of invoices. Every step may be repeated."""
         if payment.state == "received":
             wallet = await asyncio.to_thread(self._wallets.get, payment.tenant_id)
+            await self._wallets.before_top_up(wallet)
             await self._log.top_up(
                 wallet.id,
                 payment.amount_nanos,

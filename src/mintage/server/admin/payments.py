@@ -6,11 +6,13 @@ import asyncio
 from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import Request, delete, get, post
+from litestar import Request, delete, get, post, put
 from litestar.params import QueryParameter, RawBody
 
 from mintage.accounts import Page
-from mintage.billing.payments import BankRow, Imported, PaymentRow, Step
+from mintage.base import MintageError
+from mintage.billing import Mailed
+from mintage.billing.payments import BankRow, Imported, Order, PaymentRow, ProviderRow, Step
 from mintage.billing.webhooks import Delivery, Endpoint, NewEndpoint
 from mintage.server.admin.bodies import decode, money_nanos
 from mintage.server.admin.depends import LIMIT_DEFAULT, Actor, Cursor, DeskPart, Limit, Path, Query
@@ -25,6 +27,33 @@ class AskTransfer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     amount: str
     reference: str
     invoice: str | None = None
+
+
+class AskProvider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The secret or restricted key of Stripe's API, and the signing secret of its webhook. Neither is shown again."""
+
+    api_key: str
+    webhook_secret: str
+
+
+class AskCheckout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """amount to top up, in currency units as text; or an invoice, of which all that is open is paid.
+
+    back_url: where the customer comes back to; this server's pages when empty.
+    """
+
+    amount: str | None = None
+    invoice: str | None = None
+    provider: str = "stripe"
+    back_url: str = ""
+
+
+class AskRefund(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """amount: currency units as text. The same key again is the same refund."""
+
+    amount: str
+    reason: str
+    key: str
 
 
 class AskMatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +89,64 @@ async def record_transfer(desk: DeskPart, actor: Actor, customer: Path, body: Ra
     nanos = money_nanos(asked.amount, tenant.currency)
     invoice = await asyncio.to_thread(desk.billing.invoices.get, tenant.id, asked.invoice) if asked.invoice else None
     return await desk.billing.invoicing.payments.transfer(actor, tenant, nanos, asked.reference, invoice)
+
+
+@get("/payment-providers")
+async def list_payment_providers(desk: DeskPart) -> list[ProviderRow]:
+    """Payment providers that are set up."""
+    return await desk.billing.invoicing.setup.all()
+
+
+@put(
+    "/payment-providers/stripe",
+    takes=AskProvider,
+    example={"api_key": "sk_test_...", "webhook_secret": "whsec_..."},
+)
+async def set_stripe(desk: DeskPart, actor: Actor, body: RawBody) -> ProviderRow:
+    """Set Stripe up. Its messages come to POST /webhooks/stripe of this server."""
+    asked = decode(body, AskProvider)
+    return await desk.billing.invoicing.setup.set_stripe(actor, asked.api_key, asked.webhook_secret)
+
+
+@post("/customers/{customer:str}/checkout", takes=AskCheckout, example={"amount": "25.00"})
+async def open_checkout(desk: DeskPart, actor: Actor, customer: Path, body: RawBody) -> Order:
+    """A page where the customer tops up or pays an invoice; what it pays with is saved for automatic top-ups."""
+    asked = decode(body, AskCheckout)
+    if (asked.amount is None) == (asked.invoice is None):
+        raise MintageError("invalid_request", "Give an amount or an invoice.", "Give one of both.", param="amount")
+    tenant = await asyncio.to_thread(desk.accounts.tenants.get, customer)
+    invoice = await asyncio.to_thread(desk.billing.invoices.get, tenant.id, asked.invoice) if asked.invoice else None
+    nanos = money_nanos(asked.amount, tenant.currency) if asked.amount is not None else 0
+    back_url = asked.back_url or desk.settings.public_url or desk.base_url
+    if len(back_url) > 2000 or not back_url.startswith(("http://", "https://")):
+        raise MintageError("invalid_request", "back_url is no web address.", "https://...", param="back_url")
+    return await desk.billing.invoicing.payments.checkout(
+        actor, tenant, asked.provider, nanos=nanos, invoice=invoice, back_url=back_url
+    )
+
+
+@post(
+    "/payments/{payment:str}/refund",
+    takes=AskRefund,
+    example={"amount": "5.00", "reason": "Goodwill", "key": "ticket-17"},
+    status_code=200,
+)
+async def refund_payment(desk: DeskPart, actor: Actor, payment: Path, body: RawBody) -> PaymentRow:
+    """Pay back what the customer has not spent of a payment."""
+    asked = decode(body, AskRefund)
+    if not 1 <= len(asked.key) <= 100:
+        raise MintageError("invalid_request", "key names this refund, once.", "Use your ticket's id.", param="key")
+    payments = desk.billing.invoicing.payments
+    row = await asyncio.to_thread(payments.records.by_id, payment)
+    nanos = money_nanos(asked.amount, row.currency)
+    return await payments.refund(actor, row, nanos, reason=asked.reason, key=asked.key)
+
+
+@post("/invoices/{number:str}/send", status_code=200)
+async def send_invoice(desk: DeskPart, actor: Actor, number: Path) -> Mailed:
+    """Send an invoice to its customer by e-mail, as PDF."""
+    invoice = await asyncio.to_thread(desk.billing.invoices.get, None, number)
+    return await desk.billing.invoicing.mailer.send(actor, invoice)
 
 
 @post("/bank/statements", status_code=200)
@@ -123,6 +210,7 @@ def replay_message(desk: DeskPart, actor: Actor, message: Path) -> Replayed:
 
 
 HANDLERS: Final[list[Any]] = [
-    list_payments, record_transfer, import_statement, list_lines, match_line, run_dunning, list_webhooks, add_webhook,
+    list_payments, list_payment_providers, set_stripe, open_checkout, refund_payment, send_invoice,
+    record_transfer, import_statement, list_lines, match_line, run_dunning, list_webhooks, add_webhook,
     remove_webhook, list_deliveries, replay_message,
 ]  # fmt: skip
