@@ -14,11 +14,14 @@ import pytest
 from mintage.accounts import CUSTOMER_ROLES, STAFF_ROLES, Key, NewKey, NewUser, Tenant, allows
 from mintage.console.sections import PAGES
 from mintage.console.views import HANDLERS as VIEWS
+from mintage.factory.recipe import load_recipe
+from mintage.factory.run import Run
 
 from .test_i18n import Spoken
 from .world import PLAN, World, open_world
 
 HOSTILE = "</script><img src=x onerror=alert(1)> & Söhne"
+RECIPE = Path(__file__).parents[2] / "recipes" / "smoke.toml"
 #: Whoever is signed in: their own account.
 ANYBODY = ""
 #: Page -> the permission that opens it. {names} are filled in with what the world holds.
@@ -63,6 +66,8 @@ OPENS = {
     "/console/lab/runs/{job_id}": "money.read",
     "/console/lab/runs/{job_id}/state": "money.read",
     "/console/lab/runs/{job_id}/{name}": "money.read",
+    "/console/factory": "models.read",
+    "/console/factory/{run_id}": "models.read",
     "/console/account": ANYBODY,
     "/portal/account": ANYBODY,
     "/portal/invoices": "portal.read",
@@ -156,7 +161,9 @@ class Desk:
         folder = services.settings.home_path / "lab" / lab.id
         folder.mkdir(parents=True)
         (folder / "comparison.json").write_text("{}")
+        run = Run.begin(services.settings.home_path, load_recipe(RECIPE))
         self.values = {
+            "run_id": run.state.id,
             "number": invoice.number, "kind": "pdf", "job_id": lab.id, "name": "comparison.json",
             "action": "retry",
             "request_id": request_id, "customer": self.mine.handle, "key_id": self.key.id, "plan_id": "standard",

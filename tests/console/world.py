@@ -33,6 +33,7 @@ from mintage.billing import Billing
 from mintage.books import CommitLog, Database, Ledger, LedgerReader, Shipper
 from mintage.console import ConsoleServices, console_router
 from mintage.engines import Capabilities, EngineRoom, Health
+from mintage.factory import Factory
 from mintage.gateway import Caller, Gateway, KeyLimits, Route, Snapshot
 from mintage.jobs import Jobs
 from mintage.pricing import compile_plan, freeze_plan, load_plan
@@ -181,10 +182,12 @@ async def open_world(home: Path, clock: Clock | None = None, port: int = 0) -> A
             ledger.apply(entries)
         return ledger.watermark()
 
+    billing = Billing(accounts, log, ledger, catch_up)
     services = ConsoleServices(
         settings=settings, clock=clock, log=log, ledger=ledger, reader=LedgerReader(database), accounts=accounts,
-        gateway=gateway, billing=Billing(accounts, log, ledger, catch_up), registry=registry,
+        gateway=gateway, billing=billing, registry=registry,
         engines=EngineRoom(registry, settings), jobs=Jobs(database, clock), reports=reports, catch_up=catch_up,
+        factory=Factory(home, database, ledger, clock, accounts, billing, registry, settings.currency),
     )  # fmt: skip
     bridge = AsgiBridge(Litestar(route_handlers=[console_router(services)], openapi_config=None, logging_config=None))
     server = HttpServer(routes={}, fallback=bridge)

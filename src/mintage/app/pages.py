@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException, NotFoundException
 
 from mintage.app.parts import App
 from mintage.console import ConsoleServices, console_router, on_error
+from mintage.factory import Factory
 from mintage.server.admin import PROBLEMS, Desk, admin_router, openapi_config
 
 
@@ -63,6 +64,7 @@ def make_pages(app: App, admin_token: str, base_url: str) -> Litestar:
         catch_up=app.shipping.sync,
         unsellable=lambda: app.unpriceable,
         content=app.content,
+        factory=_factory(app),
     )
     return Litestar(
         route_handlers=[
@@ -73,6 +75,14 @@ def make_pages(app: App, admin_token: str, base_url: str) -> Litestar:
         openapi_config=openapi_config(),
         logging_config=None,
     )
+
+
+def _factory(app: App) -> Factory:
+    """What the pages see of runs that make models."""
+    return Factory(
+        app.home.path, app.database, app.ledger, app.clock, app.accounts, app.billing, app.registry,
+        app.settings.currency,
+    )  # fmt: skip
 
 
 def _nowhere(request: Request[Any, Any, Any], error: NotFoundException) -> Response[Any]:

@@ -57,6 +57,7 @@ DESK: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
         (
             Place("lab", "/console/lab", "money.read"),
             Place("gallery", "/console/plans/gallery", "plans.read"),
+            Place("factory", "/console/factory", "models.read"),
         ),
     ),
     (

@@ -11,6 +11,7 @@ from mintage.billing import Billing
 from mintage.books import CommitLog, Ledger, LedgerReader, Shipper
 from mintage.content import Content
 from mintage.engines import EngineRoom
+from mintage.factory import Factory
 from mintage.gateway import Gateway
 from mintage.jobs import Jobs
 from mintage.registry import Registry
@@ -38,6 +39,7 @@ class ConsoleServices:
     catch_up: Callable[[], Awaitable[int]]
     unsellable: Callable[[], Mapping[str, MintageError]] = dict
     content: Content | None = None
+    factory: Factory | None = None
 
     def entity(self) -> LegalEntity:
         """Who issues invoices; made from the settings when it is first needed. Blocking."""

@@ -9,6 +9,7 @@ from mintage.console.sections import (
     bench,
     books,
     customers,
+    factory,
     house,
     invoices,
     keys,
@@ -29,7 +30,7 @@ from mintage.console.sections import (
 )
 
 _MODULES: Final = (
-    account, bench, books, customers, house, invoices, keys, lab, models, payments, plan_editor, plans, portal,
+    account, bench, books, customers, factory, house, invoices, keys, lab, models, payments, plan_editor, plans, portal,
     portal_money, requests, revenue, search, subscriptions, taxes, usage, wallets,
 )  # fmt: skip
 #: Every page's handlers, for the router.
