@@ -20,7 +20,10 @@ DESK = (
     "/console/requests", "/console/usage", "/console/playground", "/console/customers", "/console/customers/new",
     "/console/customers/acme", "/console/plans", "/console/plans/new", "/console/models", "/console/profit",
     "/console/ledger", "/console/ledger/journals", "/console/staff", "/console/audit", "/console/jobs",
-    "/console/settings", "/console/search?q=a",
+    "/console/settings", "/console/search?q=a", "/console/subscriptions", "/console/customers/acme/subscription",
+    "/console/wallets", "/console/customers/acme/wallet", "/console/invoices", "/console/payments", "/console/taxes",
+    "/console/revenue", "/console/plans/gallery", "/console/lab", "/console/lab/new", "/console/factory",
+    "/console/account",
 )  # fmt: skip
 
 
