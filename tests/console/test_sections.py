@@ -298,6 +298,7 @@ DATA = re.compile(
     r"|JavaScript|curl|Ctrl \+ Enter|\w+@\S+|\bA (owner|admin)\b|[a-z]+_[a-z_0-9.:]+\S*|key_\w+|\b(ms|s|min)\b"
     r"|[a-z]+:[\w:. ]+"
     r"|Read this page in English|Apache-2\.0|key\.|foreign\S*|scripted|system|default|Owner"
+    r"|smoke|run_\w+|\b(corpus|tokenizer|store|pretrain|finetune|evaluate|export)\b"
     r"|lab\.compare|job_\w+|[A-Z]{2,3}-\d{6}|[0-9a-f]{16,}|EUR|\bsmall=\S+|\[\[usage\]\][\s\S]*|mk-\w+|PDF|invalid"
     r"|soehne|S-hne|\bown\b|[a-z]+@[0-9a-f]+"
 )

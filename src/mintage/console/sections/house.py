@@ -111,7 +111,7 @@ async def audit_page(request: AnyRequest, services: Services) -> Response[bytes]
             [
                 moment(entry.at_ns),
                 link(entry.actor, visit.link(actor=entry.actor), title=entry.actor),
-                code(entry.action, href=visit.link(action=entry.action)),
+                link(_said(visit, entry.action), visit.link(action=entry.action), small=entry.action),
                 words(entry.subject, title=entry.subject),
                 words(_details(entry.details), title=f"{entry.seq} {entry.hash}"),
             ]
@@ -123,6 +123,11 @@ async def audit_page(request: AnyRequest, services: Services) -> Response[bytes]
     )
     values = {"table": table, "wanted": wanted, "report": report}
     return visit.render("audit.html", "audit", t("nav.audit"), values)
+
+
+def _said(visit: Visit, action: str) -> str:
+    """An action in words; its own name where we have none."""
+    return visit.t.phrases.get(f"action.{action.replace('.', '_')}", action)
 
 
 def _details(details: dict[str, Any]) -> str:
