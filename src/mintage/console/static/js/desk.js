@@ -143,6 +143,7 @@
     if (document.querySelector(".flash, #secret")) { // what was sent has arrived
       for (const key of Object.keys(sessionStorage)) if (key.startsWith(DRAFT)) sessionStorage.removeItem(key);
     }
+    document.querySelector("#menu nav [aria-current]")?.scrollIntoView({ block: "nearest" }); // a long rail, a low window
     poll();
     drafts().forEach(restore);
     if (location.search.includes("done=")) { // said once: not again when the page is loaded again or linked
