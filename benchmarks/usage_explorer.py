@@ -1,8 +1,9 @@
-"""What the usage explorer asks, over 90 days of many customers: `python benchmarks/usage_explorer.py [--events 1000000 10000000]`.
+"""What the usage explorer asks, over 90 days of many customers.
 
-Rows are made up by DuckDB in the lake's own format: 200 customers of which some buy far more than others, 2 projects each, 12 models. Each
-question runs in turns with its floor, plain DuckDB that answers the same question from the same files, best of five.
-The target is one second on the wall clock for every question.
+`python benchmarks/usage_explorer.py [--events 1000000 10000000]`. Rows are made up by DuckDB in the lake's own format: 200
+customers of which some buy far more than others, 2 projects each, 12 models. Each question runs in turns with its floor,
+plain DuckDB that answers the same question from the same files, best of five. The target is one second on the wall clock
+for every question.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ SELECT seq * 2 AS seq, 'request' AS kind, t AS accepted, t AS occurred,
   'chat' AS operation, NULL::VARCHAR AS end_user, 'ok' AS outcome, false AS estimated, false AS replay,
   (random() * 2000)::BIGINT AS input_tokens, {", ".join(f"0::BIGINT AS {meter}" for meter in _ZERO_IN)},
   (random() * 400)::BIGINT AS output_tokens, {", ".join(f"0::BIGINT AS {meter}" for meter in _ZERO_OUT)},
-  'standard@0123456789ab' AS price_id, 'USD' AS currency, 'input_tokens=80000000007 output_tokens=320000000000' AS rates,
+  'standard@0123456789ab' AS price_id, 'USD' AS currency,
+  'input_tokens=80000000007 output_tokens=320000000000' AS rates,
   0::BIGINT AS extra_lines, []::{_EXTRA} AS extra, (random() * 200000)::BIGINT AS charge_nanos,
   0::BIGINT AS shortfall_nanos, 'own' AS provider, (random() * 90000)::BIGINT AS cost_nanos, 0::BIGINT AS cost_parts,
   []::{_COSTS} AS costs, (random() * 900)::FLOAT AS latency_ms, NULL::FLOAT AS first_token_ms, '' AS source,
