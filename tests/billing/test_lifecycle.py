@@ -1,6 +1,9 @@
 """A subscription's life, and what follows from it: fees ahead, deferred revenue, trials, coupons, credit, caps."""
 
+import json
+
 import pytest
+import sqlalchemy as sa
 from tests.billing.conftest import DAY_S, plan
 from tests.billing.lake_desk import LakeDesk
 
@@ -14,6 +17,7 @@ from mintage.billing import (
     Payment,
     SpendCap,
 )
+from mintage.billing.tables_invoicing import webhook_messages
 from mintage.pricing import Names
 
 CENT = 10**7  # nanos
@@ -256,6 +260,10 @@ async def test_caps_tell_once_and_entitlements_reach_the_gateway(desk):
     for _ in range(2):
         assert (await desk.billing.lifecycle.tick()).problems == {}
     assert [alert.percent for alert in desk.billing.caps.alerts(tenant.id)] == [50]
+    with desk.database.read() as connection:
+        sent = connection.execute(sa.select(webhook_messages.c.type, webhook_messages.c.payload)).all()
+    [told] = [json.loads(payload)["data"] for type_, payload in sent if type_ == "spend_cap.reached"]
+    assert (told["percent"], told["spent_nanos"], told["cap_nanos"]) == (50, 6 * 10**9, 10 * 10**9)
 
 
 async def test_a_free_allowance_that_is_used_up_stops_the_keys_until_the_next_period_or_plan(desk):

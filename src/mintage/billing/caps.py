@@ -16,6 +16,7 @@ from mintage.accounts import Changes, Tenant
 from mintage.base import ATTOS_PER_NANO, MintageError, check_nanos
 from mintage.billing.evaluate import SYSTEM_PRODUCTS
 from mintage.billing.tables_terms import entitlements, spend_alerts, spend_caps
+from mintage.billing.webhooks.outbox import announce
 from mintage.books import BUCKET_NS, Ledger
 
 Every = Literal["day", "week", "month", "ever"]
@@ -119,6 +120,10 @@ class SpendCaps:
         if new:
             with self._changes.database.write() as connection:
                 connection.execute(spend_alerts.insert(), [msgspec.structs.asdict(alert) for alert in new])
+                for alert in new:
+                    told = {"percent": alert.percent, "cap_nanos": cap.amount_nanos, "every": cap.every}
+                    told |= {"hard": cap.hard, "spent_nanos": spent, "period_start_ns": start}
+                    announce(connection, "spend_cap.reached", tenant.id, told, now)
         for alert in new:
             self.tell(alert)
         return new

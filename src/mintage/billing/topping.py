@@ -22,6 +22,7 @@ from mintage.billing.plans import Plans
 from mintage.billing.subscriptions import Subscriptions
 from mintage.billing.tables_terms import auto_top_ups, purchases
 from mintage.billing.wallets import TopUp, Wallets
+from mintage.billing.webhooks.outbox import announce
 from mintage.books import CommitLog
 from mintage.pricing import Plan
 
@@ -181,6 +182,10 @@ class AutoTopUps:
             change.connection.execute(
                 purchases.update().where(purchases.c.id == purchase.id).values(state=state, problem=problem[:200])
             )
+            if state == "failed":
+                told = {"id": purchase.id, "amount_nanos": purchase.amount_nanos, "problem": problem[:200]}
+                told["currency"] = purchase.currency
+                announce(change.connection, "auto_top_up.failed", purchase.tenant_id, told, change.now_ns)
 
     def _pending(self, tenant_id: str) -> Purchase | None:
         return next((one for one in self.purchases(tenant_id) if one.state == "pending"), None)

@@ -21,6 +21,8 @@ TYPES: Final[dict[str, str]] = {
     "payment.received": "Money came in and was credited.",
     "payment.failed": "A payment was tried and refused.",
     "payment.refunded": "A payment was paid back, wholly or in part.",
+    "spend_cap.reached": "A customer's spending has reached an alert of its cap, in percent.",
+    "auto_top_up.failed": "An automatic top-up was refused: the wallet is low and stays so.",
     "payment.disputed": "A payment was disputed at the bank, and lost.",
 }
 
