@@ -1,9 +1,9 @@
 """What the usage explorer asks, over 90 days of many customers.
 
-`python benchmarks/usage_explorer.py [--events 1000000 10000000]`. Rows are made up by DuckDB in the lake's own format: 200
-customers of which some buy far more than others, 2 projects each, 12 models. Each question runs in turns with its floor,
-plain DuckDB that answers the same question from the same files, best of five. The target is one second on the wall clock
-for every question.
+`python benchmarks/usage_explorer.py [--events 1000000 10000000]`. Rows are made up by DuckDB in the lake's own format:
+200 customers of which some buy far more than others, 2 projects each, 12 models. Each question runs in turns with its
+floor, plain DuckDB that answers the same question from the same files, best of five. The target is one second on the
+wall clock for every question.
 """
 
 from __future__ import annotations
