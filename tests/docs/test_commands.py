@@ -34,7 +34,7 @@ def shown(page: Path) -> Iterator[str]:
 
 def check(line: str) -> None:
     """Walk the commands as the shell would, running nothing. Raises AssertionError that says what is not there."""
-    words = shlex.split(line, comments=True)[1:]
+    words = shlex.split(re.sub(r"\s[<>]{1,2}\s*\S+", "", line), comments=True)[1:]  # where a stream goes is the shell's
     command: Any = COMMANDS
     while children := getattr(command, "commands", None):
         if not words:  # a group that is only named
@@ -69,7 +69,7 @@ def _check_words(line: str, command: Any, words: list[str]) -> None:
 
 def _missing(line: str) -> list[str]:
     """What a command needs and a line does not give. A line in running text may leave it out; one in a block not."""
-    words = shlex.split(line, comments=True)[1:]
+    words = shlex.split(re.sub(r"\s[<>]{1,2}\s*\S+", "", line), comments=True)[1:]  # where a stream goes is the shell's
     command: Any = COMMANDS
     while words and (children := getattr(command, "commands", None)):
         command = children[words.pop(0)]
