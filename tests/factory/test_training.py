@@ -17,7 +17,7 @@ from mintage.factory.models import ModelConfig, build
 from mintage.factory.step import StepCancelled
 from mintage.factory.store import TokenStore, open_store, write_store
 from mintage.factory.tokenizer import TokenizerOptions, load_tokenizer, train_tokenizer
-from mintage.factory.training import TrainingOptions, TrainingReport, pretrain, read_chats
+from mintage.factory.training import Ids, RowSource, TrainingOptions, TrainingReport, pretrain, read_chats
 from mintage.factory.training.chat import Chat, Turn, encode_chat
 
 OPTIONS = TrainingOptions(tokens=20 * 2 * 16, batch=2, block=16, rate=1e-2)
@@ -51,7 +51,9 @@ def train(store: TokenStore, out: Path, stop_after: int | None = None) -> Traini
         asked[0] += 1
         return asked[0] == stop_after
 
-    return pretrain(model, store, OPTIONS, out, seed=5, progress=lambda *told: None, cancelled=cancelled)
+    source = RowSource(store, OPTIONS.batch, OPTIONS.block, seed=5)
+    ids = Ids(base=64, end=0, pad=2)
+    return pretrain(model, source, ids, OPTIONS, out, progress=lambda *told: None, cancelled=cancelled)
 
 
 def test_a_stopped_training_goes_on_with_the_same_curve(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from mintage.factory.lineage import (
 )
 from mintage.factory.recipe import Recipe, ServePart
 from mintage.factory.run import Run, RunState, find_run, list_runs
-from mintage.registry import ModelEntry, Registry
+from mintage.registry import EngineName, ModelEntry, Registry
 
 _LIFETIME: Final = ServePart().lifetime_tokens
 
@@ -137,8 +137,7 @@ class Factory:
             )
         cost = self.record(actor, run.state.id)
         serve = _serve(run.recipe, wanted)
-        engine = "llamacpp" if serve.engine == "transformers" else serve.engine
-        entry = self._place(run, serve, engine)
+        entry = self._place(run, serve)
         changed = self._sell(actor, serve, entry.name)
         with self._accounts.changes.change(
             actor, "model.promote", entry.name, run=run.state.id, stage=wanted.stage, sha256=entry.sha256
@@ -160,8 +159,13 @@ class Factory:
             self._registry.remove(model)
         return moved
 
-    def _place(self, run: Run, serve: ServePart, engine: Any) -> ModelEntry:
-        weights = run.folder / "export" / "model.gguf"
+    def _place(self, run: Run, serve: ServePart) -> ModelEntry:
+        folder = run.folder / "export"
+        weights, beside = folder / "model.gguf", list[Path]()
+        engine: EngineName = "openvino" if serve.engine == "openvino" else "llamacpp"
+        if not weights.is_file():  # what Transformers serves as it is
+            weights, engine = folder / "model.safetensors", "transformers"
+            beside = sorted(path for path in folder.glob("*") if path != weights)
         known = {one.id: one.sha256 for one in self.records.lineage(run.state.id) if one.kind != "deployment"}
         if not weights.is_file() or known.get(f"{run.state.id}/export") is None:
             raise MintageError("conflict", f"The run {run.state.id} has no export.", "Run it again.")
@@ -171,10 +175,12 @@ class Factory:
             name=serve.name, run_id=run.state.id, sha256=hash_tree(weights), created_ns=self._clock.now_ns(),
             artifacts=known,
         )  # fmt: skip
-        with tempfile.TemporaryDirectory(prefix="mintage-") as folder:
-            signature = Path(folder) / SIGNATURE
+        with tempfile.TemporaryDirectory(prefix="mintage-") as aside:
+            signature = Path(aside) / SIGNATURE
             signature.write_bytes(msgspec.json.encode(signer_of(self._accounts).sign(manifest)))
-            return self._registry.place(serve.name, weights, f"factory:{run.state.id}", [signature], engine=engine)
+            return self._registry.place(
+                serve.name, weights, f"factory:{run.state.id}", [signature, *beside], engine=engine
+            )
 
     def _sell(self, actor: str, serve: ServePart, model: str) -> bool:
         """Make the plan sell the model; whether the plan had to change. A price that is there is left as it is."""

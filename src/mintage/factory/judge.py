@@ -12,16 +12,21 @@ from typing import Any, Final
 import msgspec
 
 from mintage.base import MintageError
-from mintage.factory.export import export_gguf
-from mintage.factory.recipe import Recipe, ServePart
+from mintage.factory.export import export_gguf, export_safetensors
+from mintage.factory.models import ModelConfig, architecture_of, load_model
+from mintage.factory.predict import predict
+from mintage.factory.recipe import GGUF_ENGINES, Recipe, ServePart, section
 from mintage.factory.stages import read_documents, set_threads
+from mintage.factory.stages_model import CHATS
 from mintage.factory.step import StepContext
 
 _JUDGED_MAX_BYTES: Final = 200_000
 
 
 class EvaluateStep:
-    """evaluation/report.json: bits per byte by language on held-out text, answers to [evaluate] ask."""
+    """evaluation/report.json: the objective's loss on held-out text beside guessing by frequency, bits per byte by
+    language where the model writes on, and what it makes of [evaluate] ask.
+    """
 
     name, inputs, outputs = "evaluate", ("corpus", "finetune", "pretrain"), ("evaluation",)
 
@@ -29,38 +34,53 @@ class EvaluateStep:
         return recipe.evaluate
 
     def run(self, context: StepContext) -> dict[str, Any]:
-        from transformers import AutoModelForCausalLM
-
         wanted = context.recipe.evaluate
         set_threads(context.recipe)
-        base = AutoModelForCausalLM.from_pretrained(context.output("base"), use_safetensors=True).eval()
-        held_out = _held_out(context.output("corpus") / "held_out.jsonl.gz")
-        bits = {
-            language: round(bits_per_byte(base, context.output("base"), texts, context), 4)
-            for language, texts in sorted(held_out.items())
-        }
-        model = AutoModelForCausalLM.from_pretrained(context.output("model"), use_safetensors=True).eval()
-        answers = [(ask, _answer(model, context.output("model"), ask, wanted.answer_tokens)) for ask in wanted.ask]
+        bits: dict[str, float] = {}
+        if architecture_of(context.output("base")) in CHATS:
+            base = load_model(context.output("base")).eval()
+            held_out = _held_out(context.output("corpus") / "held_out.jsonl.gz")
+            bits = {
+                language: round(bits_per_byte(base, context.output("base"), texts, context), 4)
+                for language, texts in sorted(held_out.items())
+            }
+        told = predict(
+            context.output("model"), list(wanted.ask), wanted.answer_tokens, chat=bool(context.recipe.finetune)
+        )
+        answers = [{"ask": ask, "answer": answer} for ask, answer in zip(wanted.ask, told, strict=True)]
         out = context.folder / "evaluation"
         out.mkdir(exist_ok=True)
-        result = {"bits_per_byte": bits, "answers": [{"ask": ask, "answer": answer} for ask, answer in answers]}
+        result = {"bits_per_byte": bits, "answers": answers}
         (out / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2))
         _gate(bits, wanted.bits_per_byte_max)
         return result
 
 
 class ExportStep:
-    """export/model.gguf, where [serve] names an engine that reads one."""
+    """export/model.gguf for the decoder, which every local engine reads; the others are served as they are."""
 
     name, inputs, outputs = "export", ("finetune",), ("export",)
 
     def recipe_part(self, recipe: Recipe) -> Any:
-        return (recipe.serve or ServePart()).quantise, recipe.model_name
+        serve = recipe.serve or ServePart()
+        architecture = section(recipe.model, ModelConfig, "[model]").architecture
+        if serve.engine in GGUF_ENGINES and architecture != "decoder" and recipe.serve is not None:
+            raise MintageError(
+                "invalid_request",
+                f"{serve.engine} does not run a {architecture} model.",
+                'Write engine = "transformers" under [serve].',
+                param="recipe",
+            )
+        return serve.quantise, recipe.model_name, serve.engine
 
     def run(self, context: StepContext) -> dict[str, Any]:
         out = context.folder / "export"
         out.mkdir(exist_ok=True)
-        quantise, name = self.recipe_part(context.recipe)
+        quantise, name, _ = self.recipe_part(context.recipe)
+        if architecture_of(context.output("model")) != "decoder":
+            report = export_safetensors(context.output("model"), out)
+            context.meter.wrote(report.size_bytes)
+            return msgspec.to_builtins(msgspec.structs.replace(report, path="export"))  # type: ignore[no-any-return]
         languages = {str(source.get("language", "")) for source in context.recipe.corpus.sources} - {""}
         report = export_gguf(
             context.output("model"), out / "model.gguf", quantise=quantise, name=name,
@@ -100,21 +120,6 @@ def _held_out(path: Path) -> dict[str, list[str]]:
             break
         found.setdefault(document.language or "unknown", []).append(document.text)
     return found
-
-
-def _answer(model: Any, folder: Path, ask: str, tokens_max: int) -> str:
-    """Greedy, so that the same model always answers the same."""
-    import torch
-
-    from mintage.factory.tokenizer import load_tokenizer
-
-    tokenizer = load_tokenizer(folder)
-    ids = tokenizer.encode(f"<|im_start|>user\n{ask}<|im_end|>\n<|im_start|>assistant\n").ids
-    with torch.no_grad():
-        made = model.generate(
-            torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), do_sample=False, max_new_tokens=tokens_max
-        )
-    return str(tokenizer.decode(made[0, len(ids) :].tolist(), skip_special_tokens=True)).strip()
 
 
 def _gate(bits: dict[str, float], most: float | None) -> None:

@@ -117,7 +117,8 @@ def sell(api: AdminClient, url: str, run: Run) -> tuple[dict[str, Any], list[Fir
     if not serve.ask:
         return promoted, []
     handle, key = _first_customer(api, serve)
-    return promoted, [_ask(api, url, handle, key, promoted["model"], ask, serve.answer_tokens) for ask in serve.ask]
+    customer = _Customer(api, url, handle, key, chats=run.recipe.finetune is not None)
+    return promoted, [_ask(customer, promoted["model"], ask, serve.answer_tokens) for ask in serve.ask]
 
 
 def _first_customer(api: AdminClient, serve: ServePart) -> tuple[str, str]:
@@ -136,31 +137,42 @@ def _first_customer(api: AdminClient, serve: ServePart) -> tuple[str, str]:
     return handle, key
 
 
-def _ask(  # noqa: PLR0917 - one request, as it is
-    api: AdminClient, url: str, handle: str, key: str, model: str, ask: str, tokens_max: int
-) -> FirstAnswer:
+class _Customer(msgspec.Struct, frozen=True):
+    """chats: its model was taught to converse; else it is given text to complete."""
+
+    api: AdminClient
+    url: str
+    handle: str
+    key: str
+    chats: bool
+
+
+def _ask(customer: _Customer, model: str, ask: str, tokens_max: int) -> FirstAnswer:
     """What the customer pays is on its receipt; what it cost us is in the books."""
-    before = _cost_nanos(api, handle, model)
-    body = {"model": model, "messages": [{"role": "user", "content": ask}], "max_tokens": tokens_max, "temperature": 0}
-    headers = {"authorization": f"Bearer {key}"}
     import httpx
 
-    with httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False, headers=headers) as client:
-        answer = client.post("/v1/chat/completions", json=body)
+    before = _cost_nanos(customer.api, customer.handle, model)
+    path = "/v1/chat/completions" if customer.chats else "/v1/completions"
+    text: dict[str, Any] = {"messages": [{"role": "user", "content": ask}]} if customer.chats else {"prompt": ask}
+    body = {"model": model, **text, "max_tokens": tokens_max, "temperature": 0}
+    headers = {"authorization": f"Bearer {customer.key}"}
+    with httpx.Client(base_url=customer.url, timeout=_TIMEOUT_S, trust_env=False, headers=headers) as client:
+        answer = client.post(path, json=body)
         for _ in range(_LOOKS_MAX):  # the gateway sees new keys and plans within a quarter of a second
             if answer.status_code not in (401, 403, 404):
                 break
             time.sleep(_LOOK_EVERY_S)
-            answer = client.post("/v1/chat/completions", json=body)
+            answer = client.post(path, json=body)
         if answer.status_code != 200:
             problem = answer.json()["error"]["message"]
             raise MintageError("upstream_failed", f"The first answer failed: {problem}", "See `mintage models list`.")
         request_id = answer.headers["x-request-id"]
         receipt = client.get(f"/v1/receipts/{request_id}").json()
-    cost = _cost_nanos(api, handle, model) - before
+    cost = _cost_nanos(customer.api, customer.handle, model) - before
+    [choice] = answer.json()["choices"]
     return FirstAnswer(
         ask=ask,
-        answer=answer.json()["choices"][0]["message"]["content"] or "",
+        answer=(choice["message"]["content"] if customer.chats else choice["text"]) or "",
         request_id=request_id,
         charge_nanos=receipt["charge_nanos"],
         cost_nanos=cost,

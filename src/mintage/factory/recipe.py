@@ -21,6 +21,7 @@ from mintage.base import MintageError
 
 RECIPE_MAX_BYTES: Final = 1024 * 1024
 SOURCES_MAX: Final = 1_000
+GGUF_ENGINES: Final = ("llamacpp", "openvino")  # engines that read a GGUF
 T = TypeVar("T")
 Amount = Annotated[str, Meta(pattern=r"^\d{1,12}(\.\d{1,12})?$")]
 
@@ -35,10 +36,13 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class DevicePart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What it is planned for; the estimate and the price follow it. kind: a name that the estimate knows."""
+    """What it is planned for and trained on. kind: a name that the estimate knows. count: processes that share each
+    batch, one a GPU; of `cpu`, on this machine's cores. strategy: each with the whole model, or with a shard of it.
+    """
 
     kind: str = "cpu"
     count: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    strategy: Literal["ddp", "fsdp"] = "ddp"
 
 
 class CorpusPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,8 +71,9 @@ class EvaluatePart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class ServePart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """name: of the model for customers. plan: the plan that sells it; made, or given its price, if it lacks one.
 
-    Prices are currency units per million tokens. quantise: how the weights are kept. lifetime_tokens: over how many
-    served tokens the cost of making the model is spread. ask: prompts that a first customer pays for.
+    Prices are currency units per million tokens. quantise: how the weights of a decoder are kept. engine: auto takes
+    llamacpp for a decoder and transformers for the others. lifetime_tokens: over how many served tokens the cost of
+    making the model is spread. ask: prompts that a first customer pays for.
     """
 
     name: str = ""
@@ -76,7 +81,7 @@ class ServePart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     input_per_million: Amount = "0.50"
     output_per_million: Amount = "2.00"
     quantise: Literal["f32", "f16", "bf16", "q8_0"] = "f16"
-    engine: Literal["llamacpp", "openvino", "transformers"] = "llamacpp"
+    engine: Literal["auto", "llamacpp", "openvino", "transformers"] = "auto"
     lifetime_tokens: Annotated[int, Meta(ge=1, le=10**15)] = 10_000_000
     ask: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
     answer_tokens: Annotated[int, Meta(ge=1, le=2048)] = 32

@@ -12,13 +12,11 @@ from typing import Any, Final
 import msgspec
 
 from mintage.base import MintageError
-from mintage.factory.models import ModelConfig, build
 from mintage.factory.recipe import Recipe, section
 from mintage.factory.step import Step, StepContext
-from mintage.factory.store import open_store, write_store
+from mintage.factory.store import write_store
 from mintage.factory.tokenizer import SPECIAL, TokenizerOptions, fertility, load_tokenizer, special_id, train_tokenizer
-from mintage.factory.training import TrainingOptions, finetune_chat, pretrain, save_model
-from mintage.factory.training.chat import Chat, read_chat_file
+from mintage.factory.training import write_codes
 
 TEXTS: Final = "mintage.factory.texts"
 _DOCUMENTS_MAX: Final = 50_000_000
@@ -66,7 +64,7 @@ class CorpusStep:
         self._folder = folder
 
     def recipe_part(self, recipe: Recipe) -> Any:
-        return recipe.corpus, [_stamp(self._path(source)) for source in self._sources(recipe)]
+        return recipe.corpus, [stamp(self._path(source)) for source in self._sources(recipe)]
 
     def _sources(self, recipe: Recipe) -> list[Source]:
         return [section(raw, Source, "[[corpus.sources]]") for raw in recipe.corpus.sources]
@@ -106,7 +104,7 @@ class CorpusStep:
                     away = int.from_bytes(digest[:4]) < context.recipe.corpus.held_out * 2**32
                     counts["held_out" if away else "train"] += 1
                     (held if away else train).write(msgspec.json.encode(line) + b"\n")
-                sources.append({**msgspec.structs.asdict(source), "sha256": _stamp(path), "left": dict(tally.left)})
+                sources.append({**msgspec.structs.asdict(source), "sha256": stamp(path), "left": dict(tally.left)})
         if not counts["train"]:
             raise MintageError("invalid_request", "The corpus has no document left.", "Check sources and cleaning.")
         context.meter.wrote(sum(path.stat().st_size for path in out.iterdir()))
@@ -145,91 +143,29 @@ class StoreStep:
         out.mkdir(exist_ok=True)
         result = {}
         for part in ("train", "held_out"):
-            ids = (
-                [*tokenizer.encode(document.text).ids, end]
-                for document in _told(read_documents(context.output("corpus") / f"{part}.jsonl.gz"), context, part)
+            codes: list[str] = []
+            documents = _told(read_documents(context.output("corpus") / f"{part}.jsonl.gz"), context, part)
+            report = write_store(
+                _encoded(documents, tokenizer, end, codes), out / part, vocabulary=tokenizer.get_vocab_size()
             )
-            report = write_store(ids, out / part, vocabulary=tokenizer.get_vocab_size())
+            write_codes(out / part, codes)
             context.meter.tokens(report.tokens)
             result[part] = msgspec.to_builtins(report)
         context.meter.wrote(sum(path.stat().st_size for path in out.iterdir()))
         return result
 
 
-class PretrainStep:
-    name, inputs, outputs = "pretrain", ("tokenizer", "store"), ("base",)
-
-    def recipe_part(self, recipe: Recipe) -> Any:
-        return (
-            section(recipe.model, ModelConfig, "[model]"),
-            section(recipe.pretrain, TrainingOptions, "[pretrain]"),
-            recipe.run.seed,
-        )
-
-    def run(self, context: StepContext) -> dict[str, Any]:
-        import torch
-
-        config, options, seed = self.recipe_part(context.recipe)
-        set_threads(context.recipe)
-        tokenizer = load_tokenizer(context.output("tokenizer"))
-        shape = config.shape(tokenizer.get_vocab_size())
-        ids = {"bos": SPECIAL[0], "eos": SPECIAL[3], "pad": SPECIAL[1]}
-        model = build(shape, seed=seed, special={name: special_id(tokenizer, text) for name, text in ids.items()})
-        if torch.cuda.is_available() and context.recipe.device.kind != "cpu":
-            model = model.to("cuda")
-            context.meter.gpus(1)
-        report = pretrain(
-            model, open_store(context.output("store") / "train"), options, context.folder / "checkpoints/pretrain",
-            seed=seed, progress=context.progress, cancelled=context.cancelled,
-        )  # fmt: skip
-        context.meter.tokens(report.tokens)
-        save_model(model, context.output("tokenizer"), context.folder / "base")
-        return {"parameters": shape.parameters, **msgspec.to_builtins(report)}
-
-
-class FinetuneStep:
-    """Without [finetune] the base model is the model."""
-
-    name, inputs, outputs = "finetune", ("pretrain",), ("model",)
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def recipe_part(self, recipe: Recipe) -> Any:
-        if recipe.finetune is None:
-            return None
-        options = section(recipe.finetune.options, TrainingOptions, "[finetune.options]")
-        return recipe.finetune, options, _stamp(self._path(recipe.finetune.data)), recipe.run.seed
-
-    def _path(self, data: str) -> Path:
-        return packaged(data.removeprefix("package:")) if data.startswith("package:") else self._folder / data
-
-    def run(self, context: StepContext) -> dict[str, Any]:
-        from transformers import AutoModelForCausalLM
-
-        from mintage.factory.export import check_safe
-
-        recipe, base = context.recipe, context.output("base")
-        check_safe(base)
-        set_threads(recipe)
-        model = AutoModelForCausalLM.from_pretrained(base, use_safetensors=True)
-        result: dict[str, Any] = {}
-        if recipe.finetune is not None:
-            chats: list[Chat] = read_chat_file(self._path(recipe.finetune.data))
-            report = finetune_chat(
-                model, load_tokenizer(base), chats, self.recipe_part(recipe)[1],
-                context.folder / "checkpoints/finetune",
-                seed=recipe.run.seed, progress=context.progress, cancelled=context.cancelled,
-            )  # fmt: skip
-            context.meter.tokens(report.tokens)
-            result = {"chats": len(chats), **msgspec.to_builtins(report)}
-        save_model(model, base, context.folder / "model")
-        return result
+def _encoded(documents: Iterator[Document], tokenizer: Any, end: int, codes: list[str]) -> Iterator[list[int]]:
+    """Each document's ids and the end token; what its control code is goes to `codes`."""
+    for document in documents:
+        codes.append(document.language or document.source or "unknown")
+        yield [*tokenizer.encode(document.text).ids, end]
 
 
 def steps_of(recipe: Recipe, folder: Path) -> list[Step]:
     """Checked before the first one runs: a wrong option at the end must not cost the hours before it."""
     from mintage.factory.judge import EvaluateStep, ExportStep
+    from mintage.factory.stages_model import FinetuneStep, PretrainStep
 
     steps: list[Step] = [CorpusStep(folder), TokenizerStep(), StoreStep(), PretrainStep(), FinetuneStep(folder)]
     steps += [EvaluateStep(), ExportStep()]
@@ -265,7 +201,7 @@ def _lines(path: Path) -> gzip.GzipFile:
     return gzip.GzipFile(path, "wb", compresslevel=6, mtime=0)
 
 
-def _stamp(path: Path) -> str:
+def stamp(path: Path) -> str:
     """SHA-256 of a file; of a folder, of names and sizes: reading terabytes twice would only confirm them."""
     if path.is_file():
         with path.open("rb") as file:

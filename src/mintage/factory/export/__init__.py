@@ -7,6 +7,7 @@ Start with checkpoint.py (what is accepted), then gguf.py (weights) and gguf_voc
 from mintage.factory.export.checkpoint import Checkpoint, check_safe, open_checkpoint
 from mintage.factory.export.gguf import QUANTISATIONS, ExportReport, export_gguf
 from mintage.factory.export.other import export_onnx, export_openvino
+from mintage.factory.export.plain import export_safetensors
 
 __all__ = [
     "QUANTISATIONS",
@@ -16,5 +17,6 @@ __all__ = [
     "export_gguf",
     "export_onnx",
     "export_openvino",
+    "export_safetensors",
     "open_checkpoint",
 ]

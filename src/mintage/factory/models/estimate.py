@@ -12,7 +12,7 @@ import msgspec
 
 from mintage.base import MintageError
 from mintage.factory.costs import ComputePrice
-from mintage.factory.models.decoder import Shape
+from mintage.factory.models.config import Shape
 
 
 class Device(msgspec.Struct, frozen=True):

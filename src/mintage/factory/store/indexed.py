@@ -58,18 +58,23 @@ def write_store(documents: Iterable[Sequence[int]], prefix: Path, *, vocabulary:
 
 
 class TokenStore:
-    """tokens: all ids in order, mapped, not read. document(i): a view of one document's."""
+    """tokens: all ids in order, mapped, not read. bounds: where documents begin, and the end of the last."""
 
     def __init__(self, tokens: np.ndarray[Any, Any], bounds: np.ndarray[Any, Any]) -> None:
         self.tokens = tokens
-        self._bounds = bounds
+        self.bounds = bounds
 
     def __len__(self) -> int:
-        return len(self._bounds) - 1
+        return len(self.bounds) - 1
 
     def document(self, number: int) -> np.ndarray[Any, Any]:
-        found: np.ndarray[Any, Any] = self.tokens[self._bounds[number] : self._bounds[number + 1]]
+        """A view of one document's ids."""
+        found: np.ndarray[Any, Any] = self.tokens[self.bounds[number] : self.bounds[number + 1]]
         return found
+
+    def document_at(self, token: int) -> int:
+        """The number of the document that the token at this place is of."""
+        return int(self.bounds.searchsorted(token, "right")) - 1
 
 
 def open_store(prefix: Path) -> TokenStore:

@@ -12,7 +12,9 @@ from msgspec import Meta
 
 from mintage.base import MintageError
 from mintage.factory.step import Cancelled, ProgressCallback
-from mintage.factory.training.loop import Batch, Loop, TrainingOptions, TrainingReport
+from mintage.factory.training.loop import Loop
+from mintage.factory.training.objectives import IGNORED, Inputs
+from mintage.factory.training.options import TrainingOptions, TrainingReport
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 CHATS_MAX: Final = 1_000_000
 _FILE_MAX_BYTES: Final = 512 * 1024 * 1024
-_IGNORED: Final = -100
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -77,8 +78,8 @@ def encode_chat(tokenizer: Tokenizer, chat: Chat) -> tuple[list[int], list[int]]
         body = tokenizer.encode(f"{turn.content}<|im_end|>").ids
         tail = tokenizer.encode("\n").ids
         ids += head + body + tail
-        said = body if turn.role == "assistant" else [_IGNORED] * len(body)
-        labels += [_IGNORED] * len(head) + said + [_IGNORED] * len(tail)
+        said = body if turn.role == "assistant" else [IGNORED] * len(body)
+        labels += [IGNORED] * len(head) + said + [IGNORED] * len(tail)
     return ids, labels
 
 
@@ -102,25 +103,25 @@ def finetune_chat(
     encoded = [encode_chat(tokenizer, chat) for chat in chats]
     pad = tokenizer.token_to_id("<|pad|>") or 0
 
-    def batches(first: int) -> Iterator[Batch]:
+    def batches(first: int) -> Iterator[list[Inputs]]:
         step = first
         while True:
-            yield _pack(encoded, options, pad, (seed, step))
+            yield [_pack(encoded, options, pad, (seed, step, part)) for part in range(options.accumulate)]
             step += 1
 
     return Loop(model, options, out, progress=progress, cancelled=cancelled).run(batches, options.steps)
 
 
 def _pack(
-    encoded: list[tuple[list[int], list[int]]], options: TrainingOptions, pad: int, draw: tuple[int, int]
-) -> Batch:
+    encoded: list[tuple[list[int], list[int]]], options: TrainingOptions, pad: int, draw: tuple[int, ...]
+) -> Inputs:
     """Rows of whole chats, one after the other; the rest of a row is padding that counts for nothing."""
     import numpy as np
     import torch
 
     order = np.random.default_rng(draw).permutation(len(encoded))
     ids = np.full((options.batch, options.block), pad, np.int64)
-    labels = np.full((options.batch, options.block), _IGNORED, np.int64)
+    labels = np.full((options.batch, options.block), IGNORED, np.int64)
     row = at = 0
     for number in order:
         chat, said = (part[: options.block] for part in encoded[number])
@@ -129,6 +130,6 @@ def _pack(
         if row == options.batch:
             break
         ids[row, at : at + len(chat)] = chat
-        labels[row, at : at + len(chat)] = said
+        labels[row, at : at + len(chat) - 1] = said[1:]  # the label of a place is the token after it
         at += len(chat)
-    return torch.from_numpy(ids), torch.from_numpy(labels)
+    return {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
