@@ -239,3 +239,29 @@ def test_what_does_not_converse_is_not_taught_to(tmp_path: Path) -> None:
     text = RECIPE.format("bert", 512) + '[finetune]\ndata = "package:chat"\n'
     with pytest.raises(MintageError, match="does not learn conversations"):
         steps_of(parse_recipe(text), tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT's, when it loads
+@pytest.mark.parametrize("architecture", ["decoder", "gpt"])
+def test_lora_learns_with_few_weights_and_is_merged(architecture: Architecture, tmp_path: Path) -> None:
+    """The base stays as it was, the adapter loads beside it, and the merged model says what both say together."""
+    from peft import PeftModel
+
+    from mintage.base import Settings
+    from mintage.factory.costs import compute_price
+    from mintage.factory.recipe import Loaded
+
+    tuning = 'data = "package:chat"\nmethod = "lora"\nrank = 4\noptions = { tokens = 10240, batch = 4, block = 64 }\n'
+    text = RECIPE.format(architecture, 5_120) + f"[finetune]\n{tuning}"
+    run = Run.begin(tmp_path, Loaded(parse_recipe(text), text, tmp_path))
+    state = Runner(run, steps_of(run.recipe, tmp_path), compute_price(Settings())).run()
+    tuned, parameters = state.step("finetune").result, state.step("pretrain").result["parameters"]
+    assert tuned["trained"] < parameters / 5
+    assert tuned["loss_last"] < tuned["loss_first"]
+    base, merged = load_model(run.folder / "base").eval(), load_model(run.folder / "model").eval()
+    ids = torch.arange(10, 30)[None]
+    with torch.no_grad():
+        plain, whole = base(input_ids=ids).logits, merged(input_ids=ids).logits
+        beside = PeftModel.from_pretrained(base, run.folder / "model-adapter").eval()(input_ids=ids).logits
+    assert torch.allclose(beside, whole, atol=1e-4)
+    assert not torch.allclose(plain, whole, atol=1e-3)

@@ -66,12 +66,12 @@ def back_up(home: Path, out: Path, *, secrets: bool = False) -> BackupReport:
     if not (home / "log.db").exists():
         raise MintageError("not_found", f"There are no books in {home}.", "Give the home of a Mintage with --home.")
     now = datetime.now(UTC)
-    name = f"mintage-{now:%Y%m%dT%H%M%S}Z"
+    name = f"mintage-{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z"
     partial = out / f".partial-{name}-{os.getpid()}"
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (out / name).exists():
-            raise MintageError("conflict", f"{out / name} is there already.", "Wait a second.")
+            raise MintageError("conflict", f"{out / name} is there already.", "Try again.")
         partial.mkdir(mode=0o700)
         _copy_everything(home, partial, secrets=secrets)
         manifest = _seal(partial, now, secrets=secrets)

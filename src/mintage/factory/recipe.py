@@ -54,10 +54,17 @@ class CorpusPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ChatPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """data: a JSONL file of {"messages": [...]}, or package:NAME for what comes with Mintage. options: of training."""
+    """data: a JSONL file of {"messages": [...]}, or package:NAME for what comes with Mintage. options: of training.
+
+    method: all weights, or LoRA: a pair of thin matrices of `rank` beside each linear layer (Hu et al. 2021), kept in
+    model-adapter/ and merged into the model. alpha / rank is how strongly they count; alpha 0: twice the rank.
+    """
 
     data: str
     options: dict[str, Any] = {}
+    method: Literal["full", "lora"] = "full"
+    rank: Annotated[int, Meta(ge=1, le=1024)] = 8
+    alpha: Annotated[int, Meta(ge=0, le=8192)] = 0
 
 
 class EvaluatePart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -25,6 +25,7 @@ from mintage.factory.training import (
     save_model,
 )
 from mintage.factory.training.chat import Chat, read_chat_file
+from mintage.factory.training.lora import adapt, merge, trainable
 
 #: Architectures that write on, and can therefore learn to answer.
 CHATS = ("decoder", "gpt")
@@ -123,13 +124,18 @@ class FinetuneStep:
             shutil.copytree(base, context.folder / "model")
             return {}
         set_threads(recipe)
-        model = load_model(base)
-        chats: list[Chat] = read_chat_file(self._path(recipe.finetune.data))
+        wanted, adapted = recipe.finetune, recipe.finetune.method == "lora"
+        whole = load_model(base)
+        model = adapt(whole, wanted.rank, wanted.alpha, recipe.run.seed) if adapted else whole
+        chats: list[Chat] = read_chat_file(self._path(wanted.data))
         report = finetune_chat(
             model, load_tokenizer(base), chats, self.recipe_part(recipe)[1],
             context.folder / "checkpoints/finetune",
             seed=recipe.run.seed, progress=context.progress, cancelled=context.cancelled,
         )  # fmt: skip
         context.meter.tokens(report.tokens)
+        trained = trainable(model)
+        if adapted:
+            model = merge(model, context.folder / "model-adapter")
         save_model(model, base, context.folder / "model")
-        return {"chats": len(chats), **msgspec.to_builtins(report)}
+        return {"chats": len(chats), "method": wanted.method, "trained": trained, **msgspec.to_builtins(report)}

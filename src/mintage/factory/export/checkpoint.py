@@ -37,10 +37,12 @@ def check_safe(folder: Path) -> None:
             raise MintageError("invalid_request", f"{folder} has over {_FILES_MAX} files.", "It is no checkpoint.")
         if not path.is_file():
             continue
-        unsafe = path.suffix.lower() in _UNSAFE or path.is_symlink()
-        if not unsafe and path.suffix.lower() not in (".json", ".txt", ".jinja", ".md"):
+        ending = path.suffix.lower()
+        unsafe = ending in _UNSAFE or path.is_symlink()
+        if not unsafe and ending not in (".json", ".txt", ".jinja", ".md"):
             with path.open("rb") as file:
-                unsafe = file.read(4).startswith(_PICKLE)
+                head = file.read(9)
+            unsafe = head.startswith(_PICKLE) and not (ending == ".safetensors" and _begins_safetensors(head, path))
         if unsafe:
             raise MintageError(
                 "invalid_request",
@@ -54,6 +56,11 @@ def check_safe(folder: Path) -> None:
             "The checkpoint's config.json wants to load code of its own (auto_map).",
             "Only architectures that Transformers brings are loaded.",
         )
+
+
+def _begins_safetensors(head: bytes, path: Path) -> bool:
+    """Its first bytes are the length of its JSON header, which by chance may look like the first bytes of a pickle."""
+    return head[8:9] == b"{" and 8 + int.from_bytes(head[:8], "little") <= path.stat().st_size
 
 
 def read_json(path: Path) -> dict[str, Any]:
